@@ -1,0 +1,119 @@
+"""The public names: the package offers what its contract lists, no more and no less."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import txsmtpconn
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ERRORS = {
+    "AuthenticationError": "EAUTH",
+    "ConfigError": "ECONFIG",
+    "ConnectionLostError": "ECONNECTION",
+    "DNSError": "EDNS",
+    "DeadlineError": "ETIMEDOUT",
+    "EnvelopeError": "EENVELOPE",
+    "MessageError": "EMESSAGE",
+    "NoCredentialsError": "ENOAUTH",
+    "OAuth2Error": "EOAUTH2",
+    "PoolError": "EMAXLIMIT",
+    "ProtocolError": "EPROTOCOL",
+    "ProxyError": "EPROXY",
+    "RequireTLSError": "EREQUIRETLS",
+    "SendCancelled": "ECANCELLED",
+    "SocketError": "ESOCKET",
+    "StreamError": "ESTREAM",
+    "TLSError": "ETLS",
+}
+
+PUBLIC = {
+    "ConnectionOptions",
+    "Credentials",
+    "DSN",
+    "Delivery",
+    "Envelope",
+    "Recipient",
+    "RecipientOutcome",
+    "SMTPConnection",
+    "SMTPConnectionFactory",
+    "SMTPError",
+    "SMTPRejection",
+    "SMTPServerFactory",
+    "SendResult",
+    "ServerOptions",
+    "TLSOptions",
+    "connect",
+    "simple_server",
+    *ERRORS,
+}
+
+# Public name -> the module that brings it. The name is owed from the day the module exists.
+WITH_MODULE = {
+    "OAuth2TokenProvider": "txsmtpconn.client.oauth2",
+    "PoolOptions": "txsmtpconn.transport",
+    "SMTPTransport": "txsmtpconn.transport",
+}
+
+
+def expected() -> set[str]:
+    """List the names that the package owes today."""
+    return PUBLIC | {name for name, module in WITH_MODULE.items() if find_spec(module)}
+
+
+def test_public_names_are_the_contract() -> None:
+    """``__all__`` is the contract's list."""
+    assert set(txsmtpconn.__all__) == expected()
+    assert len(set(txsmtpconn.__all__)) == len(txsmtpconn.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(expected()))
+def test_public_name_loads(name: str) -> None:
+    """Every public name loads from its home, and is the same object at each use."""
+    assert getattr(txsmtpconn, name) is getattr(txsmtpconn, name)
+    assert name in dir(txsmtpconn)
+
+
+@pytest.mark.parametrize(("name", "code"), ERRORS.items())
+def test_error_has_its_code(name: str, code: str) -> None:
+    """One error class stands for one of Nodemailer's codes, and all of them are SMTPErrors."""
+    error = getattr(txsmtpconn, name)
+    assert issubclass(error, txsmtpconn.SMTPError)
+    assert error.code == code
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """What is imported under TYPE_CHECKING is what loads lazily, from the same homes."""
+    tree = ast.parse((ROOT / "txsmtpconn" / "__init__.py").read_text("utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.asname: statement.module
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert seen == txsmtpconn._HOME_OF
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A misspelt name fails as in any other module."""
+    with pytest.raises(AttributeError, match="has no attribute 'conect'"):
+        txsmtpconn.conect  # noqa: B018
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_examples_use_public_names(page: str) -> None:
+    """The Python shown to a newcomer compiles, and imports only names that we export."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        tree = ast.parse(block)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "txsmtpconn":
+                assert {alias.name for alias in node.names} <= expected()
