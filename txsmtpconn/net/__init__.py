@@ -1,0 +1,1 @@
+"""The Twisted that client and server share: TLS, transcript, deadline, streams, clock."""

@@ -1,0 +1,249 @@
+"""TLS: what to trust, which name to expect, and the check that the peer has it.
+
+"Secure" in this library means that a handshake which *we* started has completed and that
+`verify_identity` passed.  Twisted's own check runs inside the handshake and differs from release
+to release; ours looks at the certificate afterwards, before the first octet is written, and
+refuses whatever it cannot understand (RFC 6125, RFC 9525).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import idna
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+from service_identity.cryptography import (
+    verify_certificate_hostname,
+    verify_certificate_ip_address,
+)
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from zope.interface import implementer
+
+from txsmtpconn.errors import ConfigError, TLSError
+
+_MINIMUM_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
+_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
+
+
+def reference_name(host: str) -> str:
+    """Return the one spelling of `host` that is sent as SNI and compared with the certificate.
+
+    An IPv6 zone and the root's dot are removed, a name is lower-cased and U-labels become
+    A-labels; an address stays as it is.
+
+    Raises:
+        ConfigError: `host` is neither an IP address nor a host name.
+    """
+    name = host.partition("%")[0].rstrip(".")
+    if is_address(name):
+        return name
+    try:
+        name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise ConfigError(f"{host!a} is not a host name") from None
+    if not _HOST_NAME.fullmatch(name):
+        raise ConfigError(f"{host!a} is not a host name")
+    return name
+
+
+def is_address(name: str) -> bool:
+    """Tell whether `name` is an IPv4 or IPv6 address literal (without brackets)."""
+    return isIPAddress(name) or isIPv6Address(name)
+
+
+def verify_identity(transport: Any, name: str) -> None:
+    """Check that the peer's certificate names `name` (RFC 9525: subjectAltName only).
+
+    Args:
+        transport: The transport whose handshake has just completed.
+        name: What `reference_name` returned.
+
+    Raises:
+        TLSError: It does not, or the check itself failed in any way: this fails closed.
+    """
+    try:
+        certificate = transport.getPeerCertificate().to_cryptography()
+        if is_address(name):
+            verify_certificate_ip_address(certificate, name)
+        else:
+            verify_certificate_hostname(certificate, name)
+    except Exception as reason:
+        raise TLSError(f"the certificate does not name {name!a}", command="CONN") from reason
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _ClientConnections:
+    """Makes the OpenSSL connections of one reference name, all from one shared context."""
+
+    def __init__(self, context: SSL.Context, name: str) -> None:
+        self._context = context
+        self._server_name = None if is_address(name) else name.encode("ascii")
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        if self._server_name is not None:
+            connection.set_tlsext_host_name(self._server_name)
+        return connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLSOptions:
+    """What to trust and what to show.
+
+    Attributes:
+        verify: Refuse a certificate that no trusted authority signed, or that names someone
+            else.  False accepts any certificate: the link is then private but not authentic.
+        ca_file: A PEM file of authorities to trust *instead of* the platform's.
+        cert_file: Our own certificate and its chain, in PEM, for servers that ask for one.
+        key_file: Its private key in PEM, not encrypted; by default it is in `cert_file`.
+        minimum_version: "1.2" (the default) or "1.3".
+        connection_creator: A ready `IOpenSSLClientConnectionCreator`; it takes the place of all
+            others but `verify`, and the peer's identity is verified all the same.
+
+    Raises:
+        ConfigError: The values contradict each other.
+    """
+
+    verify: bool = True
+    ca_file: str | Path | None = None
+    cert_file: str | Path | None = None
+    key_file: str | Path | None = None
+    minimum_version: str = "1.2"
+    connection_creator: Any = None
+    # The context of these options, made on first use.  A list, as the class is frozen.
+    _context: list[SSL.Context] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.verify, bool):
+            raise ConfigError("TLS option verify is True or False")
+        version = str(self.minimum_version).removeprefix("TLSv")
+        if version not in _MINIMUM_VERSIONS:
+            raise ConfigError(
+                f"TLS option minimum_version is '1.2' or '1.3', not {self.minimum_version!r}"
+            )
+        object.__setattr__(self, "minimum_version", version)
+        if self.key_file is not None and self.cert_file is None:
+            raise ConfigError("TLS option key_file needs cert_file")
+        if self.connection_creator is None:
+            return
+        if not IOpenSSLClientConnectionCreator.providedBy(self.connection_creator):
+            raise ConfigError("TLS option connection_creator is no IOpenSSLClientConnectionCreator")
+        if self.ca_file is not None or self.cert_file is not None:
+            raise ConfigError("TLS option connection_creator excludes ca_file and cert_file")
+
+    def client_connections(self, name: str) -> Any:
+        """Return the `IOpenSSLClientConnectionCreator` for a peer called `name`.
+
+        Args:
+            name: What `reference_name` returned.
+
+        Raises:
+            ConfigError: A file is missing, or is not what it should be.
+        """
+        if self.connection_creator is not None:
+            return self.connection_creator
+        return _ClientConnections(self.context(), name)
+
+    def context(self) -> SSL.Context:
+        """Return the OpenSSL context of these options: read the files once, then share it."""
+        if not self._context:
+            self._context.append(self._make_context())
+        return self._context[0]
+
+    def _make_context(self) -> SSL.Context:
+        arguments: dict[str, Any] = {"raiseMinimumTo": _MINIMUM_VERSIONS[self.minimum_version]}
+        if self.cert_file is not None:
+            arguments.update(_own_certificate(self.cert_file, self.key_file))
+        if self.verify:
+            arguments["trustRoot"] = (
+                platformTrust() if self.ca_file is None else _authorities(self.ca_file)
+            )
+        return _context_of(CertificateOptions(**arguments), self.cert_file)
+
+
+def server_certificate(
+    cert_file: str | Path, key_file: str | Path | None = None, *, minimum_version: str = "1.2"
+) -> CertificateOptions:
+    """Return what a server's `startTLS` or a TLS listener needs.
+
+    Args:
+        cert_file: The certificate and its chain, leaf first, in PEM.
+        key_file: The private key in PEM, not encrypted; by default it is in `cert_file`.
+        minimum_version: "1.2" or "1.3".
+
+    Raises:
+        ConfigError: A file is missing, or is not what it should be, or the key is another's.
+    """
+    if minimum_version not in _MINIMUM_VERSIONS:
+        raise ConfigError(f"minimum_version is '1.2' or '1.3', not {minimum_version!r}")
+    options = CertificateOptions(
+        raiseMinimumTo=_MINIMUM_VERSIONS[minimum_version],
+        **_own_certificate(cert_file, key_file),
+    )
+    _context_of(options, cert_file)
+    return options
+
+
+def _context_of(options: CertificateOptions, cert_file: str | Path | None) -> SSL.Context:
+    try:
+        return options.getContext()
+    except SSL.Error as reason:
+        raise ConfigError(f"the private key does not belong to {str(cert_file)!r}") from reason
+
+
+def _read(path: str | Path, what: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as reason:
+        text = reason.strerror or type(reason).__name__
+        raise ConfigError(f"cannot read the {what} {str(path)!r}: {text}") from reason
+
+
+def _certificates(path: str | Path, what: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(path, what))
+    except ValueError as reason:
+        raise ConfigError(f"the {what} {str(path)!r} holds no PEM certificate") from reason
+
+
+def _authorities(ca_file: str | Path) -> Any:
+    return trustRootFromCertificates(
+        [
+            Certificate(crypto.X509.from_cryptography(certificate))
+            for certificate in _certificates(ca_file, "CA file")
+        ]
+    )
+
+
+def _own_certificate(cert_file: str | Path, key_file: str | Path | None) -> dict[str, Any]:
+    """Return the certificate, its chain and its key as arguments of `CertificateOptions`."""
+    leaf, *chain = _certificates(cert_file, "certificate file")
+    source = cert_file if key_file is None else key_file
+    try:
+        # cryptography never asks the terminal for a passphrase, as OpenSSL itself would.
+        key = load_pem_private_key(_read(source, "key file"), password=None)
+    except TypeError:
+        raise ConfigError(f"the private key in {str(source)!r} is encrypted") from None
+    except ValueError:
+        # Not chained: the reason may quote the file.
+        raise ConfigError(f"the key file {str(source)!r} holds no PEM private key") from None
+    return {
+        "certificate": crypto.X509.from_cryptography(leaf),
+        "extraCertChain": [crypto.X509.from_cryptography(one) for one in chain],
+        "privateKey": crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]
+    }
