@@ -23,13 +23,13 @@ Each class has a `code`, the short name that programs and logs know it by::
 A cancelled call fails with `SendCancelled` (ECANCELLED), an SMTPError that is Twisted's
 `CancelledError` as well and so lives where Twisted may be imported.
 
-EnvelopeError, MessageError and ConfigError tell of the caller's own mistakes too, before anything is
-sent, and so are ValueErrors as well; such an error has no `reply`.
+EnvelopeError, MessageError and ConfigError tell of the caller's own mistakes too, before anything
+is sent, and so they are ValueErrors as well; such an error has no `reply`.
 
-Three facts are kept apart. *Delivery* says what became of the mail. *Transient* says whether the
-same attempt may succeed later: if there is a reply, its first digit decides (RFC 5321 section
-4.2.1; 421 is transient like every 4yz); without one, the class does. It is a hint about time and no
-licence to send again: that is what `delivery` is for.
+Two facts are kept apart. `delivery` says what became of the mail, and only it says whether sending
+again may deliver twice. `is_transient` says whether the same attempt may succeed later: if there is
+a reply, its first digit decides (RFC 5321 section 4.2.1; 421 is transient like every 4yz); without
+one, the class does.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def means_too_many_recipients(reply: Reply) -> bool:
 
 
 class ConnectionLostError(SMTPError):
-    """The session ended before its work was done: closed by the peer, by 421, or by our own `close()`."""
+    """The session ended before its work was done: by the peer, by 421, or by our own `close()`."""
 
     code = "ECONNECTION"
     _transient = True
@@ -265,7 +265,7 @@ class MessageError(SMTPError, ValueError):
 
 
 class StreamError(SMTPError):
-    """The source of the message failed: its own error is the `__cause__`. Transient, as disks are."""
+    """The source of the message failed; its own error is the `__cause__`. Transient."""
 
     code = "ESTREAM"
     _transient = True
