@@ -1,0 +1,78 @@
+"""Every limit of the wire, with its RFC section and its reason.
+
+RFC 5321 section 4.5.3.1 gives minimums that everybody must accept and asks to go
+beyond them where possible; a limit here is what we accept before we call it an
+attack. All sizes are octets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Local part of a mailbox (RFC 5321 section 4.5.3.1.1).
+LOCAL_PART = 64
+
+#: Domain, and the argument of EHLO (RFC 5321 section 4.5.3.1.2).
+DOMAIN = 255
+
+#: Reverse-path or forward-path with its angle brackets (RFC 5321 section
+#: 4.5.3.1.3), so that a mailbox may have 254.
+PATH = 256
+
+#: One line of a reply with its line end. RFC 5321 section 4.5.3.1.5 says 512; real
+#: servers put whole URLs and policies into theirs, and other clients take 8 KiB.
+REPLY_LINE = 8192
+
+#: Lines of one reply: an EHLO reply has some thirty, a HELP reply a hundred.
+REPLY_LINES = 512
+
+#: One whole reply: what a peer can make us hold before it must have said something.
+REPLY_TOTAL = 65536
+
+#: Empty lines in a row between replies, which a few servers emit. They carry
+#: nothing, so an unbounded run is a way to keep a client busy.
+BLANK_LINES = 16
+
+#: What a RemoteProtocolError keeps of the octets that caused it.
+RECEIVED_EXCERPT = 512
+
+#: One command line with its CRLF. RFC 5321 section 4.5.3.1.4 says 512, and each
+#: extension adds to it (DSN alone 628, RFC 3461 section 4); 4 KiB holds their sum.
+COMMAND_LINE = 4096
+
+#: One line of an AUTH exchange with its CRLF (RFC 4954 section 4).
+AUTHENTICATION_LINE = 12288
+
+#: Value of ENVID, encoded (RFC 3461 section 4.4).
+ENVID = 100
+
+#: Value of ORCPT, encoded, with its address type (RFC 3461 section 4.2).
+ORCPT = 500
+
+#: Digits of SIZE and of a chunk size (RFC 1870 section 3, RFC 3030 section 2).
+SIZE_DIGITS = 20
+
+#: The largest message size a server believes. Twenty digits reach further, but no
+#: file or database can hold that.
+DECLARED_SIZE = 2**63 - 1
+
+#: Digits of the seconds in BY and HOLDFOR (RFC 2852 section 4, RFC 4865 section 4).
+SECONDS_DIGITS = 9
+
+#: How much of a refused value an error message shows, in characters.
+SHOWN_VALUE = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimits:
+    """What a reply may cost before it counts as an attack.
+
+    Attributes:
+        line: octets of one line with its line end.
+        lines: lines of one reply.
+        total: octets of one reply with its line ends.
+    """
+
+    line: int = REPLY_LINE
+    lines: int = REPLY_LINES
+    total: int = REPLY_TOTAL
