@@ -1,0 +1,60 @@
+"""The test kit: an in-memory network, peers that follow a script, and throw-away certificates.
+
+Importing this package imports no Twisted, so that a pytest plugin which names it costs nothing;
+each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from txsmtpconn.testing.certificates import CertificateZoo as CertificateZoo
+    from txsmtpconn.testing.network import MemoryLink as MemoryLink
+    from txsmtpconn.testing.network import MemoryNetwork as MemoryNetwork
+    from txsmtpconn.testing.peer import ScriptedPeer as ScriptedPeer
+    from txsmtpconn.testing.results import failure_result_of as failure_result_of
+    from txsmtpconn.testing.results import no_result_of as no_result_of
+    from txsmtpconn.testing.results import success_result_of as success_result_of
+    from txsmtpconn.testing.stream import Fault as Fault
+    from txsmtpconn.testing.transport import MemoryTransport as MemoryTransport
+
+_HOMES = {
+    "CertificateZoo": "certificates",
+    "Fault": "stream",
+    "MemoryLink": "network",
+    "MemoryNetwork": "network",
+    "MemoryTransport": "transport",
+    "ScriptedPeer": "peer",
+    "failure_result_of": "results",
+    "no_result_of": "results",
+    "success_result_of": "results",
+}
+
+__all__ = [
+    "CertificateZoo",
+    "Fault",
+    "MemoryLink",
+    "MemoryNetwork",
+    "MemoryTransport",
+    "ScriptedPeer",
+    "failure_result_of",
+    "no_result_of",
+    "success_result_of",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})
