@@ -117,7 +117,7 @@ class SMTPError(Exception):
 
     @property
     def response(self) -> str | None:
-        """What the server said, as it said it: unescaped, several lines joined by line feeds."""
+        """What the server said, unescaped, several lines joined by line feeds."""
         if self._fragment is not None:
             return self._fragment
         return None if self.reply is None else str(self.reply)

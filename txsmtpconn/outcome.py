@@ -77,9 +77,8 @@ class SendResult:
     """A message that at least one recipient's server took responsibility for.
 
     In LMTP also one whose every final reply was a refusal: each recipient had an answer of its own
-        (RFC 2033 section
-    4.2). The lists are computed from `recipients`, in the order of the envelope, with duplicates
-    kept.
+    (RFC 2033 section 4.2). The lists are computed from `recipients`, in the order of the envelope,
+    with duplicates kept.
 
     Attributes:
         recipients: The outcome of each recipient.
@@ -131,12 +130,12 @@ class SendResult:
 
     @property
     def in_doubt(self) -> list[str]:
-        """The addresses whose reply never came: sending again might deliver twice."""
+        """The addresses whose reply never came; sending again might deliver twice."""
         return addresses(self.recipients, Delivery.IN_DOUBT)
 
     @property
     def not_sent(self) -> list[str]:
-        """The addresses that are safe to try again: their part of a split message never left."""
+        """The addresses that are safe to try again; their part of a split message never left."""
         return addresses(self.recipients, Delivery.NOT_SENT)
 
     def __eq__(self, other: object) -> bool:
