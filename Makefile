@@ -61,7 +61,7 @@ docs: $(VENV)/.dev  ## Build the documentation into docs/_build/html, run its ex
 
 .PHONY: changelog
 changelog: $(VENV)/.dev  ## Check the news fragments
-	@$(BIN)/python -m towncrier build --draft --version next >/dev/null
+	@out=$$($(BIN)/python -m towncrier build --draft --version next 2>&1) || { echo "$$out"; exit 1; }
 	@base=$$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null); \
 	if [ -n "$$base" ] && [ "$$base" != "$$(git rev-parse HEAD)" ]; then \
 		$(BIN)/python -m towncrier check --compare-with "$$base"; \

@@ -1,0 +1,88 @@
+"""The public interface as a type checker sees it in somebody's program.
+
+Never run. `make typing` checks it twice: with our settings, and with ``user.ini``, as a strict
+user who has not installed mypy-zope.
+"""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, assert_type
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from txsmtpconn import (
+    DSN,
+    ConnectionOptions,
+    Credentials,
+    Delivery,
+    Envelope,
+    Recipient,
+    RecipientOutcome,
+    SendResult,
+    SMTPConnection,
+    SMTPConnectionFactory,
+    SMTPError,
+    TLSOptions,
+    __version__,
+    connect,
+)
+
+assert_type(__version__, str)
+
+
+def envelopes() -> list[Envelope]:
+    """Recipients may be one address, several, or recipients with wishes of their own."""
+    careful = Recipient("you@example.net", DSN(notify=["failure"], orcpt="rfc822;you@example.net"))
+    return [
+        Envelope("me@example.org", "you@example.net"),
+        Envelope("", ["you@example.net"]),
+        Envelope("me@example.org", (careful, "them@example.com"), dsn=DSN(ret="HDRS", envid="1")),
+        Envelope("me@example.org", ["you@example.net"], body="8BITMIME", size=1000),
+    ]
+
+
+async def converse(reactor: Any) -> None:
+    """Every call gives the type that its documentation names."""
+    options = ConnectionOptions(
+        host="mail.example.org",
+        require_tls=True,
+        tls=TLSOptions(ca_file="ca.pem"),
+        auth=Credentials("me", "secret"),
+        greeting_timeout=5.0,
+    )
+    assert_type(connect(reactor, options), Deferred[SMTPConnection])
+    conn = await connect(reactor, "smtp://mail.example.org:587", require_tls=True)
+    assert_type(conn, SMTPConnection)
+    await conn.login()
+    await conn.login(Credentials("me", access_token="..."))
+    with Path("message.eml").open("rb") as message:
+        try:
+            result = await conn.send(Envelope("me@example.org", ["you@example.net"]), message)
+        except SMTPError as error:
+            assert_type(error.delivery, Delivery)
+            assert_type(error.recipients, tuple[RecipientOutcome, ...])
+            assert_type(error.is_transient, bool)
+        else:
+            assert_type(result, SendResult)
+            assert_type(result.accepted, list[str])
+            assert_type(result.rejected_errors, list[SMTPError])
+    await conn.send(Envelope("", "you@example.net"), b"Subject: x\r\n\r\n")
+    await conn.send(Envelope("", "you@example.net"), EmailMessage())
+    await conn.reset()
+    await conn.noop()
+    assert_type(conn.secure, bool)
+    assert_type(conn.authenticated, bool)
+    await conn.quit()
+    conn.close()
+
+
+def listen(reactor: Any) -> SMTPConnectionFactory:
+    """The factory serves those who bring their own endpoint."""
+    return SMTPConnectionFactory(reactor, ConnectionOptions(host="mail.example.org"))
+
+
+if __name__ == "__main__":
+    react(converse)
