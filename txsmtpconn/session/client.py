@@ -1,0 +1,441 @@
+"""The client's side of an SMTP or LMTP session, without I/O.
+
+Octets and facts go in with the time; events, octets and one deadline come out. The caller's
+duties, in this order, after each input or action:
+
+1. act on the events that it returned (this may submit more operations);
+2. write ``data_to_send(now)``, all of it, in one write, and call ``drained(now)`` as soon as the
+   transport holds nothing of it any more;
+3. have a timer for ``next_deadline()``, and call ``handle_timer(now)`` when it is due;
+4. after ``SessionEnded``, close the connection.
+
+Nothing here blocks, calls back, or raises for what the peer did.
+
+Octets are rendered as late as possible, so that ``data_to_send`` can join a body, its end mark and
+the next transaction's envelope in one write, even where that next transaction is only submitted
+in answer to the end of the last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from txsmtpconn.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    PoolError,
+    ProtocolError,
+    SMTPError,
+)
+from txsmtpconn.session.conversation import Conversation, Trace
+from txsmtpconn.session.dialect import SMTP, Dialect
+from txsmtpconn.session.dialogue import Dialogue
+from txsmtpconn.session.events import (
+    Event,
+    OperationEnded,
+    SessionEnded,
+)
+from txsmtpconn.session.mailing import Mailing
+from txsmtpconn.session.opening import Opening
+from txsmtpconn.session.policy import Chunking, Pipelining, Security, Timeouts, Window
+from txsmtpconn.session.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.transaction import (
+    Authenticate,
+    Command,
+    Operation,
+    Phase,
+    Reset,
+    Transaction,
+)
+from txsmtpconn.wire.extensions import Extensions
+from txsmtpconn.wire.limits import ReplyLimits
+from txsmtpconn.wire.reply import Reply
+
+
+class ClientSession:
+    """One client conversation, from the connection to its end.
+
+    Args:
+        name: Our name for EHLO, as it goes on the wire: a domain or an address literal.
+        dialect: SMTP, submission or LMTP.
+        security: When to turn to TLS.
+        auth_required: Whether the session is worth nothing without AUTH, so that HELO, which
+            offers none, is no way out.
+        timeouts: The deadlines.
+        pipelining: How far commands may run ahead of replies.
+        chunking: When mail data goes by BDAT.
+        window: How much may be undecided at once.
+        limits: How much of a reply is taken in.
+        trace: Sees each line; None costs nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: bytes,
+        dialect: Dialect = SMTP,
+        security: Security = Security.OFFERED,
+        auth_required: bool = False,
+        timeouts: Timeouts | None = None,
+        pipelining: Pipelining = Pipelining.FULL,
+        chunking: Chunking = Chunking.AUTO,
+        window: Window | None = None,
+        limits: ReplyLimits | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        conversation = Conversation(timeouts or Timeouts(), limits or ReplyLimits(), trace)
+        self._conversation = conversation
+        self._opening = Opening(
+            conversation,
+            dialect=dialect,
+            name=name,
+            security=security,
+            auth_required=auth_required,
+            ready=self._admit_waiting,
+        )
+        self._mailing = Mailing(
+            conversation,
+            reply_per_recipient=dialect.reply_per_recipient,
+            pipelining=pipelining,
+            chunking=chunking,
+            window=window or Window(),
+        )
+        # What has not been begun, in the order of the calls.
+        self._queue: deque[Operation] = deque()
+        self._dialogue = Dialogue(conversation, self._end)
+        self._ended = False
+        conversation.act_on(
+            {
+                Effect.OPERATION_ENDED: self._on_operation_ended,
+                Effect.QUIT_ENDED: self._on_quit_ended,
+            }
+        )
+
+    # -- facts -----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._conversation.state
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the peer offers now; nothing before EHLO and after HELO."""
+        return self._conversation.extensions
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS was established and the peer's identity verified."""
+        return self._conversation.secure
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether AUTH succeeded."""
+        return self._dialogue.succeeded
+
+    @property
+    def last_reply(self) -> Reply | None:
+        """The last whole reply."""
+        return self._conversation.last_reply
+
+    @property
+    def begun(self) -> int:
+        """How many mail transactions were begun on this connection."""
+        return self._mailing.begun
+
+    @property
+    def idle(self) -> bool:
+        """Whether the session is ready, with nothing under way and nothing waiting."""
+        return (
+            self._conversation.state is State.READY
+            and not self._conversation.owed
+            and not self._queue
+            and not self._mailing.active
+        )
+
+    @property
+    def awaiting_replies(self) -> bool:
+        """Whether replies are owed, and until they come nothing can leave: time for quick ACKs."""
+        return bool(self._conversation.owed) and self._mailing.rendering is None
+
+    def wants_body(self, transaction: Transaction) -> bool:
+        """Whether there is room for another chunk of this transaction's streamed body."""
+        return self._mailing.wants_body(transaction)
+
+    # -- inputs ----------------------------------------------------------------------------
+
+    def connection_made(self, now: float) -> Sequence[Event]:
+        """The transport is up."""
+        self._conversation.started(now)
+        self._opening.connection_made()
+        return self._report()
+
+    def tls_established(self, now: float) -> Sequence[Event]:
+        """The handshake that ``TLSAgreed`` asked for is done, and the peer is who it should be."""
+        self._conversation.started(now)
+        self._opening.tls_established()
+        return self._report()
+
+    def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
+        """The peer sent octets."""
+        conversation = self._conversation
+        state = conversation.state
+        if state is State.CLOSED:
+            return ()
+        if state is State.UPGRADING or state is State.CONNECTING:
+            text = "the server sent something before TLS was established"
+            conversation.end(ProtocolError(text, command="STARTTLS"))
+        else:
+            conversation.receive_data(data, now)
+        return self._report()
+
+    def connection_lost(self, cause: SMTPError | None, now: float) -> Sequence[Event]:
+        """The connection is gone: for ``cause``, or closed by the peer (None)."""
+        conversation = self._conversation
+        if conversation.state is State.QUITTING:
+            conversation.end(None)
+        elif conversation.state is not State.CLOSED:
+            # What was begun to be said may tell why; it decides nothing.
+            said = conversation.parser.residue[:512].decode("utf-8", "backslashreplace")
+            text = "the connection was closed"
+            conversation.end(
+                cause
+                or ConnectionLostError(text, response=said or None, command=conversation.command)
+            )
+        return self._report()
+
+    def drained(self, now: float) -> None:
+        """The transport holds nothing of ours any more."""
+        self._conversation.drained(now)
+
+    def handle_timer(self, now: float) -> Sequence[Event]:
+        """``next_deadline()`` may have passed; too early is no harm."""
+        conversation = self._conversation
+        deadline = self._deadline()
+        if deadline is None or now < deadline[0]:
+            return ()
+        if conversation.state is State.QUITTING:
+            conversation.end(None)
+        else:
+            name = deadline[1]
+            waited = getattr(conversation.timeouts, name)
+            command = conversation.command
+            if name == "inactivity":
+                text = f"nothing moved for {waited:g} s"
+            elif name == "tls":
+                text, command = f"the TLS handshake took longer than {waited:g} s", "STARTTLS"
+            elif name == "greeting":
+                text = f"no greeting within {waited:g} s"
+            elif name == "block":
+                text, command = f"mail data did not move for {waited:g} s", "DATA"
+            else:
+                text = f"no reply to {command} within {waited:g} s"
+            conversation.end(DeadlineError(text, command=command))
+        return self._report()
+
+    # -- actions ---------------------------------------------------------------------------
+
+    def submit(self, operation: Operation) -> Sequence[Event]:
+        """Queue an operation; all of them leave in the order of the calls."""
+        if self._conversation.state in (State.DRAINING, State.QUITTING, State.CLOSED):
+            closed = ConnectionLostError("the connection is closed", command="API")
+            return self._refuse(operation, closed)
+        if isinstance(operation, Transaction) and self._extensions_known:
+            error = self._objection(operation)
+            if error is not None:
+                return self._refuse(operation, error)
+        self._queue.append(operation)
+        return ()
+
+    def withdraw(self, operation: Operation, cause: SMTPError) -> Sequence[Event]:
+        """Take an operation back: it ends at once, for ``cause``, and harms no other's message.
+
+        What that means for a transaction's delivery depends on how far it has come: see
+        ``Mailing.break_off``. A SASL dialogue cannot be left; the session ends with it.
+        """
+        if operation.ended:
+            return ()
+        if operation in self._queue:
+            self._queue.remove(operation)
+            return self._refuse(operation, cause)
+        if isinstance(operation, Transaction):
+            self._mailing.break_off(operation, cause)
+        elif operation is self._dialogue.current:
+            self._conversation.end(cause)
+        else:
+            self._end(operation, None, cause)
+        return self._report()
+
+    def respond(self, data: bytes | None) -> Sequence[Event]:
+        """Answer the challenge received last; None gives the dialogue up (RFC 4954 section 4)."""
+        self._dialogue.respond(data)
+        return ()
+
+    def send_body(self, transaction: Transaction, chunk: bytes, now: float) -> Sequence[Event]:
+        """Send the next octets of a streamed body."""
+        if not transaction.streaming:
+            return ()
+        self._conversation.moved(now)
+        self._mailing.send_body(transaction, chunk)
+        return self._report()
+
+    def end_body(self, transaction: Transaction, now: float) -> Sequence[Event]:
+        """The streamed body is complete."""
+        if not transaction.streaming:
+            return ()
+        self._conversation.moved(now)
+        self._mailing.end_body(transaction)
+        return self._report()
+
+    def abort_body(self, transaction: Transaction, cause: SMTPError) -> Sequence[Event]:
+        """The source of a streamed body failed: the message must not be completed."""
+        if transaction.streaming:
+            self._mailing.break_off(transaction, cause)
+        return self._report()
+
+    def release_mark(self, transaction: Transaction) -> None:
+        """Let the end mark leave that ``MarkDue`` told of."""
+        transaction.hold = False
+
+    # -- outputs ---------------------------------------------------------------------------
+
+    def data_to_send(self, now: float) -> bytes:
+        """Render all that state, replies and window allow, and return it, once."""
+        conversation, mailing, queue = self._conversation, self._mailing, self._queue
+        was_idle = not conversation.owed
+        while True:
+            transaction = mailing.rendering
+            if transaction is not None:
+                mailing.render(transaction)
+                if mailing.rendering is not None:
+                    break
+            if not queue or conversation.state is not State.READY:
+                break
+            operation = queue[0]
+            if isinstance(operation, Transaction):
+                if not mailing.may_begin():
+                    break
+                queue.popleft()
+                mailing.begin(operation, len(queue))
+            elif conversation.owed:
+                break
+            else:
+                queue.popleft()
+                self._begin(operation)
+        return conversation.take_octets(now, was_idle=was_idle)
+
+    def next_deadline(self) -> float | None:
+        """Return when ``handle_timer`` is to be called next; None while nothing can be late."""
+        deadline = self._deadline()
+        return None if deadline is None else deadline[0]
+
+    def _deadline(self) -> tuple[float, str] | None:
+        transaction = self._mailing.rendering
+        streaming = transaction is not None and transaction.phase is Phase.BODY
+        return self._conversation.deadline(streaming=streaming)
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def _report(self) -> Sequence[Event]:
+        """Return the events of the present input; the end of the session ends all operations."""
+        conversation = self._conversation
+        state = conversation.state
+        if state is State.CLOSED:
+            if not self._ended:
+                self._ended = True
+                self._end_all(conversation.cause)
+        elif state is State.DRAINING and self._queue:
+            self._refuse_waiting(self._mailing.drain_cause)
+        events = conversation.events
+        if not events:
+            return ()
+        conversation.events = []
+        return events
+
+    def _end_all(self, cause: SMTPError | None) -> None:
+        conversation = self._conversation
+        while self._mailing.active:
+            self._mailing.end(self._mailing.active[0], cause)
+        for _, operation, _ in conversation.owed:
+            if operation is not None and not isinstance(operation, Transaction):
+                self._end(operation, None, cause)
+        if self._dialogue.current is not None:
+            self._end(self._dialogue.current, None, cause)
+        self._refuse_waiting(cause)
+        conversation.owed.clear()
+        conversation.events.append(SessionEnded(cause))
+
+    def _refuse_waiting(self, cause: SMTPError | None) -> None:
+        while self._queue:
+            self._turn_away(
+                self._queue.popleft(),
+                cause or ConnectionLostError("the connection was closed", command="API"),
+            )
+
+    def _refuse(self, operation: Operation, cause: SMTPError) -> Sequence[Event]:
+        self._turn_away(operation, cause)
+        return self._report()
+
+    def _turn_away(self, operation: Operation, cause: SMTPError) -> None:
+        if isinstance(operation, Transaction):
+            self._mailing.end(operation, cause)
+        else:
+            self._end(operation, None, cause)
+
+    def _end(self, operation: Operation, reply: Reply | None, error: SMTPError | None) -> None:
+        if not operation.ended:
+            operation.ended = True
+            self._conversation.events.append(OperationEnded(operation, reply, error))
+
+    # -- admission -------------------------------------------------------------------------
+
+    @property
+    def _extensions_known(self) -> bool:
+        return self._conversation.state in (State.READY, State.AUTHENTICATING)
+
+    def _admit_waiting(self) -> None:
+        """The peer's extensions are known: see which of the waiting transactions it can take."""
+        waiting, self._queue = self._queue, deque()
+        for operation in waiting:
+            error = self._objection(operation) if isinstance(operation, Transaction) else None
+            if error is None:
+                self._queue.append(operation)
+            else:
+                self._turn_away(operation, error)
+
+    def _objection(self, transaction: Transaction) -> SMTPError | None:
+        error = self._mailing.admit(transaction)
+        limit = self._conversation.extensions.mailmax
+        if error is None and limit is not None:
+            waiting = sum(isinstance(operation, Transaction) for operation in self._queue)
+            if self._mailing.begun + waiting >= limit:
+                text = f"the server takes {limit} messages on one connection (MAILMAX)"
+                error = PoolError(text, command="MAIL FROM")
+        return error
+
+    # -- operations other than mail --------------------------------------------------------
+
+    def _begin(self, operation: Operation) -> None:
+        conversation = self._conversation
+        if isinstance(operation, Command):
+            shown = operation.line.split()[0] if operation.secret else None
+            conversation.write(Verb.OTHER, operation.line, Expected.OPERATION, operation, shown)
+        elif isinstance(operation, Authenticate):
+            self._dialogue.begin(operation)
+        else:
+            conversation.enter(State.QUITTING)
+            conversation.write(Verb.QUIT, b"QUIT\r\n", Expected.QUIT, operation)
+
+    def _on_operation_ended(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert operation is not None
+        if isinstance(operation, Reset) and reply.is_positive:
+            self._mailing.reset()
+        self._end(operation, reply, None)
+
+    def _on_quit_ended(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        assert operation is not None
+        self._end(operation, reply, None)
+        self._conversation.end(None)

@@ -1,0 +1,280 @@
+"""What all parts of a client session share: state, octets, owed replies and clocks.
+
+A reply belongs to the command that it answers, and commands are answered in order. So each
+command that leaves is entered in a queue of owed replies, together with the operation that it
+serves; the table in ``session.tables`` says what the reply then does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final
+
+from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
+from txsmtpconn.session.events import Event
+from txsmtpconn.session.policy import Timeouts
+from txsmtpconn.session.tables import FIRST_CODE, MAY_LEAVE, Effect, Expected, State, Verb, row
+from txsmtpconn.session.transaction import Operation
+from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
+from txsmtpconn.wire.extensions import EMPTY, Extensions
+from txsmtpconn.wire.limits import ReplyLimits
+from txsmtpconn.wire.reply import Reply, ReplyParser
+
+
+class Direction(Enum):
+    """Which way a line of a transcript went."""
+
+    SENT = "C"
+    RECEIVED = "S"
+    #: Mail data, sent.
+    CONTENT = "D"
+
+
+#: Sees each line, without its line end, with its direction, and whether a secret was cut out of it.
+Trace = Callable[[Direction, bytes, bool], None]
+
+#: What carries an ``Effect`` out: takes the reply, the operation and what the reply answered.
+Act = Callable[[Reply, Operation | None, Expected], None]
+
+
+class _Row:
+    """An ``Expected`` with all that a reply needs to know of it."""
+
+    __slots__ = ("effects", "expected", "timeout")
+
+    def __init__(self, expected: Expected) -> None:
+        self.expected = expected
+        self.effects = row(expected)
+        self.timeout = _TIMEOUT.get(expected, "command")
+
+
+_TIMEOUT: Final = {
+    Expected.GREETING: "greeting",
+    Expected.DATA: "data",
+    Expected.BODY: "block",
+    Expected.CHUNK: "block",
+    Expected.MARK: "mark",
+    Expected.QUIT: "quit",
+}
+_ROWS: Final = {expected: _Row(expected) for expected in Expected}
+
+
+class Conversation:
+    """The line between a client session and its peer.
+
+    Attributes:
+        state: Where the session stands.
+        extensions: What the peer offers now; empty before EHLO and after HELO.
+        secure: Whether TLS was established and the peer's identity verified.
+        last_reply: The last whole reply.
+        events: What is to be reported at the end of the present input.
+        owed: What the replies to come will answer: the row, its operation, the octets that asked.
+        unanswered: Octets of commands and chunks among those.
+        cause: Why the session is closed, once it is.
+    """
+
+    state = State.CONNECTING
+    extensions: Extensions = EMPTY
+    secure = False
+    last_reply: Reply | None = None
+    cause: SMTPError | None = None
+    unanswered = 0
+
+    #: When the oldest owed reply became the oldest.
+    _waiting_since = 0.0
+    #: When mail data last moved, or the transport last took all that it was given.
+    _progress = 0.0
+    #: When the last octet went either way.
+    _activity = 0.0
+    #: Whether the transport still holds octets of ours.
+    _undrained = False
+
+    def __init__(self, timeouts: Timeouts, limits: ReplyLimits, trace: Trace | None) -> None:
+        self.timeouts = timeouts
+        self.parser = ReplyParser(limits)
+        self.trace = trace
+        self.events: list[Event] = []
+        self.owed: deque[tuple[_Row, Operation | None, int]] = deque()
+        self._out: list[bytes] = []
+        self._may_leave = MAY_LEAVE[State.CONNECTING]
+        self._acts: list[Act] = [self._on_violation] * len(Effect)
+        self.act_on({Effect.CLOSING: self._on_closing})
+
+    def act_on(self, acts: Mapping[Effect, Act]) -> None:
+        """Let these functions carry these effects out."""
+        for effect, act in acts.items():
+            self._acts[effect] = act
+
+    def enter(self, state: State) -> None:
+        """Go to another state."""
+        self.state = state
+        self._may_leave = MAY_LEAVE[state]
+
+    def end(self, cause: SMTPError | None) -> None:
+        """Close the session; the first cause is kept."""
+        if self.state is not State.CLOSED:
+            self.cause = cause
+            self.enter(State.CLOSED)
+            self._out.clear()
+
+    # -- out -------------------------------------------------------------------------------
+
+    def write(
+        self,
+        verb: Verb,
+        line: bytes,
+        expected: Expected,
+        operation: Operation | None,
+        shown: bytes | None = None,
+    ) -> None:
+        """Render a command line, and owe a reply that answers it for this operation.
+
+        ``shown`` is what a transcript may show of a line that holds a secret.
+        """
+        if not self._may_leave[verb]:
+            raise LocalProtocolError(f"{verb.name} may not leave in state {self.state.name}")
+        if self.trace is not None:
+            self.trace(Direction.SENT, line[:-2] if shown is None else shown, shown is not None)
+        self._out.append(line)
+        octets = len(line)
+        self.owed.append((_ROWS[expected], operation, octets))
+        self.unanswered += octets
+
+    def write_mail_data(
+        self, pieces: tuple[bytes, ...], expected: Expected | None, operation: Operation
+    ) -> None:
+        """Render mail data, or a chunk behind its BDAT; ``expected`` is what answers it, if any."""
+        if self.trace is not None:
+            for piece in pieces:
+                self.trace(Direction.CONTENT, piece, False)
+        self._out.extend(pieces)
+        if expected is not None:
+            octets = sum(map(len, pieces))
+            self.owed.append((_ROWS[expected], operation, octets))
+            self.unanswered += octets
+
+    def expect(
+        self, expected: Expected, operation: Operation | None, *, first: bool = False
+    ) -> None:
+        """Owe a reply that no octets of ours ask for: a greeting, or one more for the mark."""
+        entry = (_ROWS[expected], operation, 0)
+        if first:
+            self.owed.appendleft(entry)
+        else:
+            self.owed.append(entry)
+
+    def take_octets(self, now: float, *, was_idle: bool) -> bytes:
+        """Return all that was rendered, once."""
+        if was_idle and self.owed:
+            self._waiting_since = now
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._activity = self._progress = now
+        self._undrained = True
+        return data
+
+    # -- in --------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Let each whole reply do what the table says."""
+        self._activity = now
+        parser, owed, acts = self.parser, self.owed, self._acts
+        parser.receive_data(data)
+        try:
+            while (reply := parser.next_reply()) is not None:
+                self.last_reply = reply
+                if self.trace is not None:
+                    self._trace_reply(reply)
+                if owed:
+                    entry, operation, octets = owed.popleft()
+                    self.unanswered -= octets
+                    self._waiting_since = now
+                    effect = entry.effects[reply.code - FIRST_CODE]
+                    acts[effect](reply, operation, entry.expected)
+                elif reply.code == 421:
+                    self.end(ConnectionLostError("the server closed the session", reply=reply))
+                else:
+                    self.end(ProtocolError("a reply came though nothing was asked", reply=reply))
+                if self.state is State.CLOSED:
+                    return
+        except RemoteProtocolError as error:
+            received = error.received.decode("utf-8", "backslashreplace")
+            self.end(ProtocolError(str(error), response=received, command=self.command))
+
+    def _trace_reply(self, reply: Reply) -> None:
+        assert self.trace is not None
+        # A challenge may hold what a dialogue wants to keep; its text tells a reader nothing.
+        if self.state is State.AUTHENTICATING and reply.code == 334:
+            self.trace(Direction.RECEIVED, b"334", True)
+            return
+        last = len(reply.octets) - 1
+        for index, line in enumerate(reply.octets):
+            separator = b" " if index == last else b"-"
+            self.trace(Direction.RECEIVED, b"%d%b%b" % (reply.code, separator, line), False)
+
+    def _on_violation(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        text = f"the reply makes no sense after {expected.value}"
+        self.end(ProtocolError(text, reply=reply, command=_command(expected)))
+
+    def _on_closing(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        """RFC 5321 section 3.8: whatever 421 answers, the server is going."""
+        text = "the server closed the session"
+        self.end(ConnectionLostError(text, reply=reply, command=_command(expected)))
+
+    @property
+    def command(self) -> str | None:
+        """What the oldest owed reply will answer, as errors name it."""
+        return _command(self.owed[0][0].expected) if self.owed else None
+
+    # -- time ------------------------------------------------------------------------------
+
+    def started(self, now: float) -> None:
+        """Set the clocks: the transport, or TLS, has come up."""
+        self._waiting_since = self._progress = self._activity = now
+
+    def moved(self, now: float) -> None:
+        """Mail data has moved."""
+        self._progress = now
+
+    def drained(self, now: float) -> None:
+        """The transport holds nothing unsent any more: from here the peer is the slow one."""
+        if self._undrained:
+            self._undrained = False
+            self._activity = self._progress = now
+
+    def deadline(self, *, streaming: bool) -> tuple[float, str] | None:
+        """Return the next deadline and the name of its timeout; None while nothing can be late.
+
+        Args:
+            streaming: Whether a streamed body is running.
+        """
+        if self.state is State.CLOSED or self.state is State.CONNECTING:
+            return None
+        timeouts = self.timeouts
+        inactive = self._activity + timeouts.inactivity
+        name, since = "inactivity", self._activity
+        if self.state is State.UPGRADING:
+            name, since = "tls", self._waiting_since
+        elif self.owed:
+            name, since = self.owed[0][0].timeout, self._waiting_since
+            if name == "mark" and self._undrained:
+                name = "block"
+            if name in ("mark", "block"):
+                since = max(since, self._progress)
+        elif streaming:
+            name, since = "block", self._progress
+        due = since + float(getattr(timeouts, name))
+        return (due, name) if due <= inactive else (inactive, "inactivity")
+
+
+def _command(expected: Expected) -> str:
+    if expected is Expected.GREETING:
+        return "CONN"
+    if expected in (Expected.BODY, Expected.MARK):
+        return "DATA"
+    return str(expected.value)

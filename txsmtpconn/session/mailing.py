@@ -1,0 +1,440 @@
+"""Mail transactions on the wire: what leaves when, and what the replies do.
+
+At most one transaction is being rendered; those before it have wholly left. So whatever the
+pipelining, mail data never mixes, and the peer sees one transaction after the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from txsmtpconn.errors import ConnectionLostError, MessageError, ProtocolError, SMTPError
+from txsmtpconn.session.conversation import Conversation
+from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
+from txsmtpconn.session.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.rendering import mail_command, objection, rcpt_command
+from txsmtpconn.session.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.transaction import Operation, Phase, Transaction
+from txsmtpconn.wire.chunking import bdat
+from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS
+from txsmtpconn.wire.reply import Reply
+from txsmtpconn.wire.transparency import LineEnds, Stuffing, canonical, stuffed
+
+#: Transactions waiting behind this one from which ``Chunking.AUTO`` takes BDAT: only with several
+#: in flight does it save round trips over DATA.
+_DEEP_QUEUE: Final = 8
+#: Octets of a streamed body from which ``Chunking.AUTO`` takes BDAT, which needs no search for
+#: dots.
+_BIG_BODY: Final = 1024 * 1024
+
+
+class Mailing:
+    """The part of a client session that carries mail.
+
+    Args:
+        conversation: The line to the peer.
+        reply_per_recipient: Whether the end mark is answered for each accepted recipient.
+        pipelining: How far commands may run ahead of replies.
+        chunking: When mail data goes by BDAT.
+        window: How much may be undecided at once.
+
+    Attributes:
+        active: Transactions begun and not ended, oldest first.
+        rendering: The newest of them while something of it has still to leave.
+        begun: How many were begun on this connection.
+        drain_cause: Why nothing more may be begun, in state DRAINING.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        reply_per_recipient: bool,
+        pipelining: Pipelining,
+        chunking: Chunking,
+        window: Window,
+    ) -> None:
+        self._conversation = conversation
+        self._reply_per_recipient = reply_per_recipient
+        self._pipelining = pipelining
+        self._chunking = chunking
+        self._window = window
+        self.active: deque[Transaction] = deque()
+        self.rendering: Transaction | None = None
+        self.begun = 0
+        self.drain_cause: SMTPError | None = None
+        # The transaction begun last, for as long as the peer may think that it is still open.
+        self._undecided: Transaction | None = None
+        conversation.act_on(
+            {
+                Effect.MAIL_ACCEPTED: self._on_mail_accepted,
+                Effect.MAIL_REFUSED: self._on_mail_refused,
+                Effect.RCPT_ANSWERED: self._on_rcpt_answered,
+                Effect.DATA_AGREED: self._on_data_agreed,
+                Effect.DATA_REFUSED: self._on_data_refused,
+                Effect.BODY_REFUSED: self._on_body_refused,
+                Effect.MARK_ANSWERED: self._on_mark_answered,
+                Effect.CHUNK_ACCEPTED: self._on_chunk_accepted,
+                Effect.CHUNK_REFUSED: self._on_chunk_refused,
+                Effect.RESET: self._on_reset,
+                Effect.RESET_REFUSED: self._on_reset_refused,
+            }
+        )
+
+    # -- admission and end -----------------------------------------------------------------
+
+    def admit(self, transaction: Transaction) -> SMTPError | None:
+        """Complete the facts of a transaction; return why this peer cannot take it, if so."""
+        body, envelope = transaction.body, transaction.envelope
+        if body is not None:
+            if envelope.body != "BINARYMIME":
+                body = transaction.body = canonical(body)
+            transaction.size = len(body)
+            transaction.eight_bit = not body.isascii()
+        conversation = self._conversation
+        return objection(
+            envelope, conversation.extensions, secure=conversation.secure, size=transaction.size
+        )
+
+    def end(self, transaction: Transaction, cause: SMTPError | None = None) -> None:
+        """End a transaction, once; what is still owed to it will be read and dropped."""
+        if transaction.ended:
+            return
+        transaction.ended = True
+        if cause is not None:
+            transaction.cause = cause
+        if transaction.streaming:
+            transaction.streaming = False
+            self._conversation.events.append(BodyUnwanted(transaction))
+        transaction.phase = Phase.ENDED
+        transaction.body = transaction.encoder = None
+        if self.active and self.active[0] is transaction:
+            self.active.popleft()
+        elif transaction in self.active:
+            self.active.remove(transaction)
+        if self.rendering is transaction:
+            self.rendering = None
+        self._conversation.events.append(TransactionEnded(transaction))
+        if self._conversation.state is State.DRAINING:
+            self._end_if_drained()
+
+    def break_off(self, transaction: Transaction, cause: SMTPError) -> None:
+        """End a transaction that has been begun, without harm to any other.
+
+        One whose end mark has left is in doubt. One that has asked for DATA cannot be taken back
+        on this connection, as the peer would take whatever comes next for mail data.
+        """
+        asked = transaction.data_asked and not transaction.mark_left and not transaction.chunked
+        self.end(transaction, cause)
+        if asked:
+            self.drain_cause = cause
+            self._conversation.enter(State.DRAINING)
+            self._end_if_drained()
+
+    def _end_if_drained(self) -> None:
+        if not self.active:
+            self._conversation.end(self.drain_cause)
+
+    def reset(self) -> None:
+        """The peer has forgotten whatever it thought was open."""
+        self._undecided = None
+
+    # -- rendering -------------------------------------------------------------------------
+
+    def may_begin(self) -> bool:
+        """Whether another transaction may be begun now."""
+        if self.rendering is not None:
+            return False
+        conversation = self._conversation
+        if not conversation.owed:
+            return True
+        return (
+            self._pipelining is Pipelining.FULL
+            and conversation.extensions.pipelining
+            and len(self.active) < self._window.transactions
+            and conversation.unanswered < self._window.octets
+        )
+
+    def begin(self, transaction: Transaction, waiting: int) -> None:
+        """Begin a transaction, behind an RSET where the peer may hold its predecessor open.
+
+        ``waiting`` is how many operations stand in the queue behind it.
+        """
+        undecided = self._undecided
+        # RFC 5321 section 4.1.1.4: the dot ends a transaction whatever is answered to it. A last
+        # chunk that was refused may leave it open, and the next MAIL would be a nested one.
+        if undecided is not None and not (
+            undecided.mark_left and (not undecided.chunked or undecided.was_accepted)
+        ):
+            self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
+        transaction.chunked = self._chooses_chunks(transaction, waiting)
+        transaction.reply_per_recipient = self._reply_per_recipient
+        transaction.phase = Phase.ENVELOPE
+        self._undecided = self.rendering = transaction
+        self.active.append(transaction)
+        self.begun += 1
+
+    def _chooses_chunks(self, transaction: Transaction, waiting: int) -> bool:
+        if transaction.envelope.body == "BINARYMIME":
+            return True
+        extensions = self._conversation.extensions
+        if not extensions.chunking or self._chunking is Chunking.OFF:
+            return False
+        if self._chunking is Chunking.ALWAYS:
+            return True
+        if transaction.body is None:
+            return transaction.size is None or transaction.size >= _BIG_BODY
+        if self._pipelining is not Pipelining.FULL or not extensions.pipelining:
+            return False
+        return waiting >= _DEEP_QUEUE or bool(self.active and self.active[-1].chunked)
+
+    def render(self, transaction: Transaction) -> None:
+        """Render all of a transaction that may leave now."""
+        if transaction.phase is Phase.ENVELOPE:
+            self._render_envelope(transaction)
+        if (
+            transaction.phase is Phase.BODY
+            and transaction.body is not None
+            and not transaction.hold
+        ):
+            self._render_mark(transaction)
+
+    def _render_envelope(self, transaction: Transaction) -> None:
+        """Render MAIL, RCPT and DATA as far as pipelining and the octets in flight allow."""
+        conversation = self._conversation
+        extensions, envelope = conversation.extensions, transaction.envelope
+        pipelined = extensions.pipelining and self._pipelining is not Pipelining.OFF
+        limit = self._window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
+        recipients = envelope.recipients
+        while pipelined or not conversation.owed:
+            step = transaction.asked
+            if step == 0:
+                line = mail_command(
+                    envelope,
+                    extensions,
+                    size=transaction.size,
+                    eight_bit=transaction.eight_bit,
+                )
+                conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
+            elif step <= len(recipients):
+                if conversation.unanswered >= limit:
+                    return
+                line = rcpt_command(envelope, recipients[step - 1], extensions)
+                conversation.write(Verb.RCPT, line, Expected.RCPT, transaction)
+            elif transaction.chunked:
+                # A body in hand need not wait for the envelope's replies. A streamed one does:
+                # its source may be good for one reading only.
+                if transaction.body is not None and not transaction.hold:
+                    transaction.phase = Phase.BODY
+                return
+            else:
+                if not transaction.data_asked:
+                    transaction.data_asked = True
+                    conversation.write(Verb.DATA, b"DATA\r\n", Expected.DATA, transaction)
+                return
+            transaction.asked += 1
+
+    def _begin_body(self, transaction: Transaction) -> None:
+        """The peer is ready for mail data."""
+        transaction.phase = Phase.BODY
+        if not transaction.chunked:
+            # Until the mark leaves, whatever comes answers the data itself.
+            self._conversation.expect(Expected.BODY, transaction)
+        if transaction.body is not None:
+            if transaction.hold and not transaction.lone_dot:
+                self._conversation.events.append(MarkDue(transaction))
+            return
+        if not transaction.chunked:
+            transaction.encoder = Stuffing()
+        elif transaction.envelope.body != "BINARYMIME":
+            transaction.encoder = LineEnds()
+        transaction.streaming = True
+        self._conversation.events.append(BodyWanted(transaction))
+
+    def wants_body(self, transaction: Transaction) -> bool:
+        """Whether there is room for another chunk of a streamed body."""
+        return transaction.streaming and (
+            not transaction.chunked or self._conversation.unanswered < self._window.octets
+        )
+
+    def send_body(self, transaction: Transaction, chunk: bytes) -> None:
+        """Render the next octets of a streamed body."""
+        transaction.given += len(chunk)
+        limit = self._conversation.extensions.size
+        if limit is not None and transaction.given > limit:
+            text = f"the message outgrew the server's limit of {limit} octets"
+            self.break_off(transaction, MessageError(text, command="DATA"))
+            return
+        encoder = transaction.encoder
+        self._render_data(transaction, chunk if encoder is None else encoder.feed(chunk))
+
+    def end_body(self, transaction: Transaction) -> None:
+        """The streamed body is complete; its mark may leave."""
+        transaction.streaming = False
+        transaction.body = b""
+        if transaction.hold:
+            self._conversation.events.append(MarkDue(transaction))
+
+    def _render_data(self, transaction: Transaction, data: bytes) -> None:
+        if not data:
+            return
+        transaction.octets += len(data)
+        if transaction.chunked:
+            pieces = (bdat(len(data), last=False), data)
+            self._conversation.write_mail_data(pieces, Expected.CHUNK, transaction)
+        else:
+            self._conversation.write_mail_data((data,), None, transaction)
+
+    def _render_mark(self, transaction: Transaction) -> None:
+        """Render what is left of the mail data, with its end mark."""
+        data = transaction.body or b""
+        encoder = transaction.encoder
+        if transaction.chunked:
+            if encoder is not None:
+                data = encoder.finish()
+            pieces: tuple[bytes, ...] = (bdat(len(data), last=True), data)
+        else:
+            if transaction.lone_dot:
+                data = b".\r\n"
+            else:
+                data = stuffed(data) if encoder is None else encoder.finish()
+            pieces = (data,)
+            self._conversation.owed.pop()  # the mark's reply takes the place of the data's
+        transaction.octets += len(data)
+        transaction.mark_left = True
+        transaction.phase = Phase.MARKED
+        transaction.body = transaction.encoder = None
+        self.rendering = None
+        self._conversation.write_mail_data(pieces, Expected.MARK, transaction)
+
+    # -- replies ---------------------------------------------------------------------------
+
+    def _on_mail_accepted(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        operation.mail_reply = reply
+
+    def _on_mail_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        operation.mail_reply = reply
+        if self.rendering is operation and not operation.data_asked:
+            self.rendering = None
+        self._end_if_hopeless(operation)
+
+    def _on_rcpt_answered(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        operation.rcpt_replies.append(reply)
+        if reply.is_positive:
+            operation.accepted += 1
+        self._end_if_hopeless(operation)
+        if (
+            operation.chunked
+            and operation.phase is Phase.ENVELOPE
+            and len(operation.rcpt_replies) == len(operation.envelope.recipients)
+        ):
+            self._begin_body(operation)
+
+    def _end_if_hopeless(self, transaction: Transaction) -> None:
+        """End a transaction of which nothing can come, before it asks for DATA.
+
+        All that was asked must have been answered, so that no reply is left over.
+        """
+        if transaction.phase is not Phase.ENVELOPE or transaction.data_asked:
+            return
+        answered = (transaction.mail_reply is not None) + len(transaction.rcpt_replies)
+        complete = len(transaction.rcpt_replies) == len(transaction.envelope.recipients)
+        if answered == transaction.asked and (
+            transaction.mail_refused or (complete and not transaction.accepted)
+        ):
+            self.end(transaction)
+
+    def _on_data_agreed(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        if operation.ended:
+            return
+        if not operation.accepted and not self._reply_per_recipient:
+            # RFC 2920 section 3.1: the peer waits for data though it will deliver it to nobody.
+            operation.lone_dot = True
+            operation.hold = False
+            operation.body = b""
+        elif operation.mail_refused or not operation.accepted:
+            # A dot now might deliver an empty message.
+            text = "the server wants mail data for a transaction that it refused"
+            self._conversation.end(ProtocolError(text, reply=reply, command="DATA"))
+            return
+        self._begin_body(operation)
+
+    def _on_data_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        operation.data_reply = reply
+        self.end(operation)
+
+    def _on_body_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        """The peer's last word came in the middle of the data: believe it, and part.
+
+        Where the data ends for it now, nobody knows.
+        """
+        assert isinstance(operation, Transaction)
+        operation.refusal = reply
+        self.end(operation)
+        text = "the server refused the message before its end"
+        self._conversation.end(ConnectionLostError(text, reply=reply, command="DATA"))
+
+    def _on_chunk_accepted(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        """RFC 3030 section 2: 250 to a chunk only says that it came."""
+
+    def _on_chunk_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        if operation.refusal is None:
+            operation.refusal = reply
+        if not operation.mark_left:
+            self.end(operation)
+
+    def _on_mark_answered(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, Transaction)
+        operation.final_replies.append(reply)
+        if reply.is_positive:
+            operation.was_accepted = True
+        broken = reply.is_positive and (operation.mail_refused or operation.refusal is not None)
+        if broken:
+            text = "the server took a message that it had refused"
+            error = ProtocolError(text, reply=reply, command="DATA")
+            self.end(operation, error)
+            self._conversation.end(error)
+        elif reply.code == 421:
+            text = "the server closed the session"
+            error_421 = ConnectionLostError(text, reply=reply, command="DATA")
+            self.end(operation, error_421)
+            self._conversation.end(error_421)
+        elif self._reply_per_recipient and len(operation.final_replies) < operation.accepted:
+            self._conversation.expect(Expected.MARK, operation, first=True)
+        else:
+            self.end(operation)
+
+    def _on_reset(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        """The peer has done what the session put before a transaction."""
+
+    def _on_reset_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        # What follows would join the transaction that is still open.
+        text = "RSET was refused"
+        self._conversation.end(ProtocolError(text, reply=reply, command="RSET"))

@@ -1,0 +1,172 @@
+"""From the connection to a session that is ready: greeting, EHLO, STARTTLS and EHLO again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
+from txsmtpconn.session.conversation import Conversation
+from txsmtpconn.session.dialect import Dialect
+from txsmtpconn.session.events import Ready, TLSAgreed
+from txsmtpconn.session.policy import Security
+from txsmtpconn.session.rendering import client_greeting
+from txsmtpconn.session.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.transaction import Operation
+from txsmtpconn.wire.errors import LocalProtocolError
+from txsmtpconn.wire.extensions import EMPTY, Extensions
+from txsmtpconn.wire.reply import Reply
+
+
+class Opening:
+    """The first part of a client session.
+
+    Args:
+        conversation: The line to the peer.
+        dialect: Which verb opens the session, and which stands in for it.
+        name: Our name, as it goes on the wire.
+        security: When to turn to TLS.
+        auth_required: Whether HELO, which offers no AUTH, is no way out.
+        ready: Called once the peer's extensions are known for good.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        dialect: Dialect,
+        name: bytes,
+        security: Security,
+        auth_required: bool,
+        ready: Callable[[], None],
+    ) -> None:
+        self._conversation = conversation
+        self._dialect = dialect
+        self._name = name
+        self._security = security
+        self._auth_required = auth_required
+        self._ready = ready
+        self._greeted = False
+        self._hello = client_greeting(dialect.hello, name)
+        conversation.act_on(
+            {
+                Effect.GREETED: self._on_greeted,
+                Effect.GREETING_REFUSED: self._on_greeting_refused,
+                Effect.HELLO_ACCEPTED: self._on_hello_accepted,
+                Effect.HELLO_UNKNOWN: self._on_hello_unknown,
+                Effect.HELLO_REFUSED: self._on_hello_refused,
+                Effect.TLS_AGREED: self._on_tls_agreed,
+                Effect.TLS_REFUSED: self._on_tls_refused,
+            }
+        )
+
+    def connection_made(self) -> None:
+        """Await the greeting, behind a TLS handshake where the policy says so."""
+        if self._security is Security.IMPLICIT:
+            self._upgrade()
+        else:
+            self._await_greeting()
+
+    def tls_established(self) -> None:
+        """Begin anew: nothing that was learnt in clear is kept (RFC 3207 section 4.2)."""
+        conversation = self._conversation
+        if conversation.state is not State.UPGRADING:
+            raise LocalProtocolError("no TLS handshake was asked for")
+        conversation.secure = True
+        conversation.extensions = EMPTY
+        if self._greeted:
+            self._say_hello()
+        else:
+            self._await_greeting()
+
+    def _await_greeting(self) -> None:
+        self._conversation.enter(State.GREETING)
+        self._conversation.expect(Expected.GREETING, None)
+
+    def _say_hello(self) -> None:
+        self._conversation.enter(State.HELLO)
+        self._conversation.write(Verb.HELLO, self._hello, Expected.HELLO, None)
+
+    def _upgrade(self) -> None:
+        self._conversation.enter(State.UPGRADING)
+        self._conversation.events.append(TLSAgreed())
+
+    def _become_ready(self) -> None:
+        self._conversation.enter(State.READY)
+        self._conversation.events.append(Ready(self._conversation.extensions))
+        self._ready()
+
+    @property
+    def _wants_tls(self) -> bool:
+        conversation = self._conversation
+        if conversation.secure or self._security is Security.IGNORED:
+            return False
+        # A middlebox may have cut the offer out: where TLS is required, it is asked for anyway.
+        return self._security is Security.REQUIRED or conversation.extensions.starttls
+
+    def _on_greeted(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        self._greeted = True
+        self._say_hello()
+
+    def _on_greeting_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        self._conversation.end(ProtocolError("invalid greeting", reply=reply, command="CONN"))
+
+    def _on_hello_accepted(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        conversation = self._conversation
+        if expected is Expected.HELLO:
+            conversation.extensions = Extensions.from_reply(reply)
+        if self._wants_tls:
+            conversation.enter(State.STARTTLS)
+            conversation.write(Verb.STARTTLS, b"STARTTLS\r\n", Expected.STARTTLS, None)
+        else:
+            self._become_ready()
+
+    def _on_hello_unknown(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        """RFC 5321 section 3.2: HELO is the way out, where nothing that it lacks is needed."""
+        conversation = self._conversation
+        needs = None
+        if self._security is Security.REQUIRED and not conversation.secure:
+            needs = "STARTTLS"
+        elif self._auth_required:
+            needs = "AUTH"
+        if self._dialect.fallback is None:
+            self._on_hello_refused(reply, operation, expected)
+        elif needs is not None:
+            text = f"EHLO failed, and HELO does not support {needs}, which is required"
+            conversation.end(ConnectionLostError(text, reply=reply, command="EHLO"))
+        else:
+            line = client_greeting(self._dialect.fallback, self._name)
+            conversation.write(Verb.HELO, line, Expected.HELO, None)
+
+    def _on_hello_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        verb = "HELO" if expected is Expected.HELO else self._dialect.hello.decode()
+        self._conversation.end(ProtocolError(f"{verb} was refused", reply=reply, command=verb))
+
+    def _on_tls_agreed(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        residue = self._conversation.parser.residue
+        if residue:
+            # It came in clear, so anybody may have sent it (RFC 3207 section 4.2).
+            error = ProtocolError(
+                "something came behind the server's agreement to STARTTLS",
+                response=residue[:512].decode("utf-8", "backslashreplace"),
+                command="STARTTLS",
+            )
+            self._conversation.end(error)
+        else:
+            self._upgrade()
+
+    def _on_tls_refused(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        if self._security is Security.OPPORTUNISTIC:
+            self._become_ready()
+        else:
+            error = TLSError("STARTTLS was refused", reply=reply, command="STARTTLS")
+            self._conversation.end(error)

@@ -1,0 +1,120 @@
+"""An envelope as commands for one peer: what its service extensions make of it.
+
+A parameter is written only where the peer offers its extension. Where leaving it out would
+change what the caller asked for, the message is refused here, before MAIL.
+"""
+
+from __future__ import annotations
+
+from txsmtpconn.envelope import Envelope, Recipient
+from txsmtpconn.errors import EnvelopeError, MessageError, RequireTLSError, SMTPError
+from txsmtpconn.wire.commands import command_line
+from txsmtpconn.wire.errors import LocalProtocolError
+from txsmtpconn.wire.extensions import Extensions
+from txsmtpconn.wire.parameters import MailParameters
+
+
+def objection(
+    envelope: Envelope, extensions: Extensions, *, secure: bool, size: int | None
+) -> SMTPError | None:
+    """Return why this message cannot go to this peer, or None.
+
+    Args:
+        envelope: The envelope; all of it is valid in itself.
+        extensions: What the peer offers now.
+        secure: Whether the connection is under TLS.
+        size: Octets of the mail data, if known.
+    """
+    limit = extensions.size
+    if limit is not None:
+        size = max(size or 0, envelope.size or 0)
+        if size > limit:
+            return MessageError(
+                f"the message has {size} octets, the server takes {limit}", command="MAIL FROM"
+            )
+    if envelope.needs_smtputf8 and not extensions.smtputf8:
+        return EnvelopeError(
+            "an internationalized address needs SMTPUTF8, which the server does not offer",
+            command="MAIL FROM",
+        )
+    if envelope.plain:
+        return None
+    if envelope.requiretls and not (secure and extensions.requiretls):
+        wanting = "the server does not offer it" if secure else "the connection is not under TLS"
+        return RequireTLSError(f"REQUIRETLS was asked for, but {wanting}", command="MAIL FROM")
+    if envelope.body == "BINARYMIME" and not (extensions.binarymime and extensions.chunking):
+        return _unoffered("BODY=BINARYMIME", "BINARYMIME and CHUNKING")
+    if envelope.deliver_by is not None and not extensions.deliverby:
+        return _unoffered("BY", "DELIVERBY")
+    held = envelope.hold_for is not None or envelope.hold_until is not None
+    if held and not extensions.futurerelease:
+        return _unoffered("HOLDFOR or HOLDUNTIL", "FUTURERELEASE")
+    return None
+
+
+def _unoffered(parameter: str, extension: str) -> SMTPError:
+    return EnvelopeError(
+        f"{parameter} was asked for, but the server does not offer {extension}",
+        command="MAIL FROM",
+    )
+
+
+def mail_command(
+    envelope: Envelope, extensions: Extensions, *, size: int | None, eight_bit: bool
+) -> bytes:
+    """Return MAIL with all the parameters that the peer understands (RFC 5321 section 4.1.1.2).
+
+    Args:
+        envelope: One without objections.
+        extensions: What the peer offers now.
+        size: Octets of the mail data, if known (RFC 1870).
+        eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
+    """
+    utf8 = envelope.needs_smtputf8
+    path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
+    words = b"FROM:<" + path + b">"
+    if size is not None and not extensions.offers_size:
+        size = None
+    eight_bit = eight_bit and extensions.eight_bit_mime
+    if envelope.plain and not utf8:
+        if eight_bit:
+            words += b" BODY=8BITMIME"
+        if size is not None:
+            words += b" SIZE=%d" % size
+        return command_line(b"MAIL", words)
+    dsn = envelope.dsn if extensions.dsn else None
+    body = envelope.body or ("8BITMIME" if eight_bit else None)
+    parameters = MailParameters(
+        size=envelope.size if envelope.size is not None and extensions.offers_size else size,
+        body=body if extensions.eight_bit_mime or body == "BINARYMIME" else None,
+        smtputf8=utf8,
+        ret=None if dsn is None else dsn.ret,
+        envid=None if dsn is None else dsn.envid,
+        auth=envelope.auth if extensions.auth else None,
+        requiretls=envelope.requiretls,
+        deliver_by=envelope.deliver_by,
+        mt_priority=envelope.mt_priority if extensions.mt_priority else None,
+        hold_for=envelope.hold_for,
+        hold_until=envelope.hold_until,
+    )
+    return command_line(b"MAIL", words + parameters.encode(), utf8=utf8)
+
+
+def rcpt_command(envelope: Envelope, recipient: Recipient, extensions: Extensions) -> bytes:
+    """Return RCPT for one recipient (RFC 5321 section 4.1.1.3, RFC 3461 section 4)."""
+    utf8 = envelope.needs_smtputf8
+    words = b"TO:<" + recipient.mailbox.encode(utf8) + b">"
+    if extensions.dsn and (envelope.dsn is not None or recipient.dsn is not None):
+        words += envelope.rcpt_parameters(recipient).encode()
+    return command_line(b"RCPT", words, utf8=utf8)
+
+
+def client_greeting(verb: bytes, name: bytes) -> bytes:
+    """Return EHLO, LHLO or HELO with our name.
+
+    Raises:
+        LocalProtocolError: The name holds something else than a domain or address literal.
+    """
+    if not name or b" " in name:
+        raise LocalProtocolError(f"not a domain or address literal: {name!r}")
+    return command_line(verb, name)

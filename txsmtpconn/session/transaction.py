@@ -1,0 +1,262 @@
+"""Operations of a client session; above all the mail transaction and what became of it.
+
+``Transaction.outcomes`` is the only place that decides a recipient's ``Delivery``. It works
+on facts that the session wrote down: what left, and what was answered.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from txsmtpconn.envelope import Envelope
+from txsmtpconn.errors import EnvelopeError, MessageError, ProtocolError, SMTPError
+from txsmtpconn.outcome import Delivery, RecipientOutcome
+from txsmtpconn.wire.reply import Reply
+from txsmtpconn.wire.transparency import LineEnds, Stuffing
+
+
+class Operation:
+    """Something asked of a session, which ends exactly once.
+
+    Attributes:
+        tag: The caller's own. The session never looks at it.
+        ended: Whether its last event has been reported.
+    """
+
+    tag: object = None
+    ended = False
+
+
+class Authenticate(Operation):
+    """One SASL dialogue (RFC 4954).
+
+    Attributes:
+        mechanism: Its registered name, as it goes on the wire.
+        initial: The initial response, or None to wait for a challenge.
+    """
+
+    rounds = 0
+    #: Whether a challenge awaits its response.
+    challenged = False
+    #: Why we gave the dialogue up, where we did.
+    given_up: SMTPError | None = None
+
+    def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
+        self.mechanism = mechanism
+        self.initial = initial
+
+    def __repr__(self) -> str:
+        return f"Authenticate({self.mechanism!r})"
+
+
+class Command(Operation):
+    """A single command and its reply.
+
+    Attributes:
+        line: The octets to write, made by ``wire.commands.command_line``.
+        name: How errors call it.
+        secret: Whether the line must not be shown in a transcript.
+    """
+
+    def __init__(self, line: bytes, name: str, *, secret: bool = False) -> None:
+        self.line = line
+        self.name = name
+        self.secret = secret
+
+
+class Reset(Command):
+    """RSET, asked for by the caller."""
+
+    def __init__(self) -> None:
+        super().__init__(b"RSET\r\n", "RSET")
+
+
+class Noop(Command):
+    """NOOP."""
+
+    def __init__(self) -> None:
+        super().__init__(b"NOOP\r\n", "NOOP")
+
+
+class Quit(Operation):
+    """QUIT, behind everything that was asked for before it."""
+
+
+class Phase(IntEnum):
+    """How far a mail transaction has come; it only grows."""
+
+    QUEUED = 0
+    #: MAIL has left; RCPT and DATA may have.
+    ENVELOPE = 1
+    #: Mail data is running.
+    BODY = 2
+    #: The end mark has left: only a complete reply decides now.
+    MARKED = 3
+    ENDED = 4
+
+
+class Transaction(Operation):
+    """One mail transaction on the wire. A message may need several.
+
+    Attributes:
+        envelope: Reverse-path, recipients and parameters.
+        body: The whole mail data, or None where it is streamed.
+        size: Octets of the mail data if known; a streamed body may leave it None.
+        eight_bit: Whether the mail data is known to hold octets above 127.
+        hold: Wait for ``release_mark`` before the end mark leaves.
+        chunked: Whether the mail data goes by BDAT. Decided when it starts.
+        mail_reply: The reply to MAIL.
+        rcpt_replies: Replies to RCPT, in the order of the recipients.
+        data_reply: The reply to DATA, unless it was 354.
+        refusal: A refusal that came while mail data was running, or of a chunk.
+        final_replies: Replies to the end mark: one, or in LMTP one for each accepted recipient.
+        cause: Why it ended without a reply that decides.
+        octets: Octets of mail data that have left, with transparency but without BDAT commands.
+        mark_left: Whether the end mark has been handed to the transport.
+        reply_per_recipient: Whether the n-th final reply is that of the n-th accepted recipient.
+    """
+
+    phase = Phase.QUEUED
+    chunked = False
+    mark_left = False
+    reply_per_recipient = False
+    mail_reply: Reply | None = None
+    data_reply: Reply | None = None
+    refusal: Reply | None = None
+    cause: SMTPError | None = None
+    octets = 0
+
+    # The session's own notes.
+    #: How many of MAIL and RCPT have been rendered.
+    asked = 0
+    #: Whether DATA has been.
+    data_asked = False
+    #: How many recipients were accepted so far.
+    accepted = 0
+    #: Whether a final reply was 2xx, which ends the transaction for the peer, too.
+    was_accepted = False
+    #: Whether the peer waits for a streamed body.
+    streaming = False
+    #: Octets of a streamed body, as they were given.
+    given = 0
+    #: Normalises, and stuffs, across the chunks of a streamed body.
+    encoder: LineEnds | Stuffing | None = None
+    #: Whether a 354 came though every RCPT was refused (RFC 2920 section 3.1).
+    lone_dot = False
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        body: bytes | None,
+        *,
+        size: int | None = None,
+        eight_bit: bool = False,
+        hold: bool = False,
+        tag: object = None,
+    ) -> None:
+        self.envelope = envelope
+        self.body = body
+        self.size = size
+        self.eight_bit = eight_bit
+        self.hold = hold
+        self.tag = tag
+        self.rcpt_replies: list[Reply] = []
+        self.final_replies: list[Reply] = []
+
+    @property
+    def last_reply(self) -> Reply | None:
+        """The last reply that this transaction got."""
+        if self.final_replies:
+            return self.final_replies[-1]
+        rcpt = self.rcpt_replies[-1] if self.rcpt_replies else None
+        return self.refusal or self.data_reply or rcpt or self.mail_reply
+
+    @property
+    def mail_refused(self) -> bool:
+        """Whether MAIL was answered by something else than success."""
+        return self.mail_reply is not None and not self.mail_reply.is_positive
+
+    def outcomes(self) -> list[RecipientOutcome]:
+        """Return what became of each recipient, in their order: the delivery truth table."""
+        outcomes = []
+        position = 0
+        for index, recipient in enumerate(self.envelope.recipients):
+            rcpt = self.rcpt_replies[index] if index < len(self.rcpt_replies) else None
+            final = None
+            if rcpt is not None and rcpt.is_positive:
+                at = position if self.reply_per_recipient else 0
+                final = self.final_replies[at] if at < len(self.final_replies) else None
+                position += 1
+            delivery, reply, stage = self._decide(rcpt, final)
+            error = None
+            if delivery is not Delivery.ACCEPTED:
+                error = self._error(delivery, reply, stage, recipient.address)
+            outcomes.append(RecipientOutcome(recipient.address, reply, delivery, error))
+        return outcomes
+
+    def _decide(
+        self, rcpt: Reply | None, final: Reply | None
+    ) -> tuple[Delivery, Reply | None, str | None]:
+        """Return one recipient's delivery, the reply that decided it, and what it answered.
+
+        A 421 is no verdict on the recipient but the end of the session, except to the mark.
+        """
+        if rcpt is not None and not rcpt.is_positive:
+            return _refused(rcpt, "RCPT TO")
+        if final is not None:
+            command = "BDAT" if self.chunked else "DATA"
+            if not final.is_positive:
+                return Delivery.REJECTED, final, command
+            # The peer took mail whose sender, or a part of which, it had refused before:
+            # it did something, and nobody knows what.
+            if self.mail_refused or self.refusal is not None:
+                return Delivery.IN_DOUBT, final, command
+            return Delivery.ACCEPTED, final, command
+        if self.mail_refused and self.mail_reply is not None:
+            if rcpt is None:
+                return _refused(self.mail_reply, "MAIL FROM")
+            undecided = Delivery.IN_DOUBT if self.mark_left else Delivery.NOT_SENT
+            return undecided, self.mail_reply, "MAIL FROM"
+        if self.data_reply is not None:
+            return _refused(self.data_reply, "DATA")
+        if self.refusal is not None:
+            return _refused(self.refusal, "BDAT" if self.chunked else "DATA")
+        return (Delivery.IN_DOUBT if self.mark_left else Delivery.NOT_SENT), None, None
+
+    def _error(
+        self, delivery: Delivery, reply: Reply | None, stage: str | None, address: str
+    ) -> SMTPError:
+        """Return the error that explains one recipient's outcome."""
+        if delivery is not Delivery.REJECTED or reply is None:
+            if self.cause is None:
+                text = "the server's replies contradict each other"
+                return ProtocolError(text, reply=reply, command=stage, delivery=delivery)
+            return self.cause
+        of_message = reply in self.final_replies or reply is self.refusal
+        if of_message:
+            text = f"the message was refused for {address}"
+        elif stage == "MAIL FROM":
+            text = f"the reverse-path was refused: {self.envelope.mail_from!r}"
+        elif stage == "DATA":
+            text = "DATA was refused"
+        else:
+            text = f"the recipient was refused: {address!r}"
+        if (stage, reply.code) in _INTERNATIONAL and self.envelope.needs_smtputf8:
+            text = f"internationalized mailbox name not allowed: {text}"
+        kind = MessageError if of_message else EnvelopeError
+        return kind(
+            text,
+            reply=reply,
+            command=stage,
+            recipient=None if stage == "MAIL FROM" else address,
+            delivery=delivery,
+        )
+
+
+#: RFC 6531 section 3.5: how a peer says that it will not have a UTF-8 mailbox.
+_INTERNATIONAL = {("MAIL FROM", 550), ("RCPT TO", 553), ("RCPT TO", 550)}
+
+
+def _refused(reply: Reply, command: str) -> tuple[Delivery, Reply, str]:
+    verdict = Delivery.NOT_SENT if reply.code == 421 else Delivery.REJECTED
+    return verdict, reply, command
