@@ -1,0 +1,1 @@
+"""The relay: takes messages into a durable spool and delivers them from there."""
