@@ -10,7 +10,7 @@ import idna
 
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.limits import DOMAIN
-from txsmtpconn.wire.text import forbidden_character, shown
+from txsmtpconn.wire.text import forbidden_character
 
 #: sub-domain = Let-dig [Ldh-str]; 63 octets by RFC 1035 section 2.3.4.
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -44,18 +44,6 @@ def ascii_domain(domain: str) -> str:
 def unicode_domain(domain: str) -> str:
     """Give a domain that :func:`ascii_domain` let pass with U-labels, normalised."""
     return domain if domain.isascii() else idna.decode(_a_labels(domain))
-
-
-def client_name(name: str) -> bytes:
-    """Check and encode the argument of EHLO, LHLO or HELO.
-
-    Raises:
-        LocalProtocolError: ``name`` is neither a domain nor an address literal.
-    """
-    try:
-        return ascii_domain(name).encode("ascii")
-    except LocalProtocolError as error:
-        raise LocalProtocolError(f"client name {shown(name)}: {error}") from None
 
 
 def _fault(domain: str) -> str:

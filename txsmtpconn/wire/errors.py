@@ -35,20 +35,12 @@ class RemoteProtocolError(Exception):
 
 
 class CommandError(Exception):
-    """A client's command is refused; the conversation goes on after the reply.
+    """A client's command is refused, and the conversation goes on.
 
     Attributes:
-        reply: the reply to send.
-        closes: whether the connection must close behind the reply, because what
-            follows on the wire can no longer be told from commands (a malformed
-            BDAT) or because the peer does not speak SMTP at all.
+        reply: the reply to send. It repeats nothing that the client wrote.
     """
 
-    def __init__(self, reply: Reply, *, closes: bool = False) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
-        self.closes = closes
-
-
-class ParameterError(CommandError):
-    """A parameter of MAIL or RCPT is refused."""

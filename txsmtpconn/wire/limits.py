@@ -59,6 +59,14 @@ DECLARED_SIZE = 2**63 - 1
 #: Digits of the seconds in BY and HOLDFOR (RFC 2852 section 4, RFC 4865 section 4).
 SECONDS_DIGITS = 9
 
+#: Octets of commands that a client leaves unanswered before it waits. RFC 2920 section
+#: 3.1 asks for a bound: each reply is about as long as its command, and both must fit
+#: into the buffers between the two sides.
+COMMANDS_IN_FLIGHT_OCTETS = 65536
+
+#: Challenges of one AUTH exchange; no mechanism in use needs more than four.
+SASL_ROUNDS = 8
+
 #: How much of a refused value an error message shows, in characters.
 SHOWN_VALUE = 80
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 
 from txsmtpconn.wire.domain import LABEL, ascii_domain, unicode_domain
-from txsmtpconn.wire.domain import client_name as client_name
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
 from txsmtpconn.wire.limits import LOCAL_PART, PATH
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.text import forbidden_character, shown
 
 # atext (RFC 5322 section 3.2.3)
-_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+_ATEXT = r"-A-Za-z0-9!#$%&'*+/=?^_`{|}~"
 
 # Dot-string "@" Domain, all ASCII; no character can be matched in two ways.
 _PLAIN = re.compile(rf"([{_ATEXT}]+(?:\.[{_ATEXT}]+)*)@({LABEL}(?:\.{LABEL})*)")
@@ -138,6 +137,18 @@ def _check_local_part(local: str) -> None:
         raise LocalProtocolError("the local part is malformed or must be quoted")
 
 
+def client_name(name: str) -> bytes:
+    """Check and encode the argument of EHLO, LHLO or HELO.
+
+    Raises:
+        LocalProtocolError: ``name`` is neither a domain nor an address literal.
+    """
+    try:
+        return ascii_domain(name).encode("ascii")
+    except LocalProtocolError as error:
+        raise LocalProtocolError(f"client name {shown(name)}: {error}") from None
+
+
 def split_path(octets: bytes) -> tuple[bytes, bytes]:
     """Split ``b"<path> PARAMETERS"`` behind the closing bracket; nothing is judged.
 
@@ -177,7 +188,7 @@ def parse_path(
         return None, rest
     if not smtputf8 and not path.isascii():
         # RFC 6531 section 3.5
-        raise CommandError(Reply.of(553, "5.6.7 Address needs SMTPUTF8")) from None
+        raise CommandError(Reply.of(553, "5.6.7 Address needs SMTPUTF8"))
     try:
         text = path[1:-1].decode("utf-8")
     except UnicodeDecodeError:

@@ -120,7 +120,7 @@ class Reply:
             raise LocalProtocolError(f"reply code {self.code!r} is not between 200 and 599")
         for line in self.octets:
             if _UNSENDABLE.search(line):
-                raise LocalProtocolError(f"CR, LF or NUL in reply text {ascii(line)}")
+                raise LocalProtocolError(f"CR, LF or NUL in reply text {line!a}")
         *head, last = self.octets or (b"",)
         rendered = [b"%d-%b\r\n" % (self.code, line) for line in head]
         rendered.append(b"%d %b\r\n" % (self.code, last) if last else b"%d\r\n" % self.code)
