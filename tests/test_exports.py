@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,13 @@ WITH_MODULE = {
 
 def expected() -> set[str]:
     """List the names that the package owes today."""
-    return PUBLIC | {name for name, module in WITH_MODULE.items() if find_spec(module)}
+    return PUBLIC | {name for name, module in WITH_MODULE.items() if exists(module)}
+
+
+def exists(module: str) -> bool:
+    """Tell whether a module or a package of ours is there, without importing what it needs."""
+    path = ROOT / module.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def test_public_names_are_the_contract() -> None:
