@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn
 
 from txsmtpconn.errors import EnvelopeError
@@ -56,6 +56,7 @@ class DSN:
             ret = _one_of(ret, _RET, "DSN ret is FULL or HDRS")
         if orcpt is not None:
             orcpt = _typed(orcpt)
+        _check_text(envid=envid, orcpt=orcpt)
         try:
             MailParameters(ret=ret, envid=envid)
             RcptParameters(notify=conditions or (), orcpt=orcpt)
@@ -165,10 +166,10 @@ class Envelope:
             asks the addresses.
         dsn: Notifications: `ret` and `envid`, and what holds for recipients without their own.
         requiretls: Demand TLS on the whole way (RFC 8689).
-        deliver_by: A time limit (RFC 2852).
+        deliver_by: A time limit (RFC 2852): a DeliverBy, or a tuple of its values.
         mt_priority: -9 to 9 (RFC 6710).
         hold_for, hold_until: Release the message only after so many seconds, or at a time (RFC
-            4865).
+            4865): a datetime with a zone, or a text as RFC 3339 has it. Held as text.
         auth: The AUTH= parameter (RFC 4954 section 5): who submitted the message; empty if unknown.
         reverse_path: `mail_from` parsed; None for the null reverse-path.
         plain: True if there is none of the above but addresses.
@@ -190,7 +191,7 @@ class Envelope:
     deliver_by: DeliverBy | None = None
     mt_priority: int | None = None
     hold_for: int | None = None
-    hold_until: datetime | None = None
+    hold_until: str | None = None
     auth: str | None = None
 
     # Not fields: found from the fields, and alike where those are alike.
@@ -208,10 +209,10 @@ class Envelope:
         smtputf8: bool | None = None,
         dsn: DSN | None = None,
         requiretls: bool = False,
-        deliver_by: DeliverBy | None = None,
+        deliver_by: DeliverBy | tuple[int, str] | tuple[int, str, bool] | None = None,
         mt_priority: int | None = None,
         hold_for: int | None = None,
-        hold_until: datetime | None = None,
+        hold_until: str | datetime | None = None,
         auth: str | None = None,
     ) -> None:
         # Defaults live in the class; only what is given goes into the instance, past the frozen
@@ -264,9 +265,6 @@ class Envelope:
         return f"Envelope({self.mail_from!r}, {plain!r}{', ' if conditions else ''}{conditions})"
 
 
-_NOTHING = DSN()
-
-
 def _recipients(rcpt_to: str | Recipient | Iterable[str | Recipient]) -> tuple[Recipient, ...]:
     given = [rcpt_to] if isinstance(rcpt_to, (str, Recipient)) else _listed(rcpt_to, "rcpt_to")
     recipients = tuple(each if isinstance(each, Recipient) else Recipient(each) for each in given)
@@ -290,11 +288,36 @@ def _set_conditions(given: dict[str, Any], dsn: DSN | None, **conditions: Any) -
         given["needs_smtputf8"] = True
     elif smtputf8 is False and "needs_smtputf8" in given:
         raise EnvelopeError("an address needs SMTPUTF8, and smtputf8 is False", command="API")
+    if conditions["deliver_by"] is not None:
+        conditions["deliver_by"] = _deliver_by(conditions["deliver_by"])
+    if isinstance(conditions["hold_until"], datetime):
+        conditions["hold_until"] = _moment(conditions["hold_until"])
+    _check_text(hold_until=conditions["hold_until"], auth=conditions["auth"])
     try:
         MailParameters(**conditions | {"smtputf8": "needs_smtputf8" in given})
     except LocalProtocolError as error:
         _refuse(error)
     given.update(conditions, dsn=dsn, plain=False)
+
+
+def _deliver_by(value: object) -> DeliverBy:
+    if not isinstance(value, tuple) or len(value) not in (2, 3):
+        raise EnvelopeError(
+            f"deliver_by is a DeliverBy or a tuple like it, not {value!r}", command="API"
+        )
+    return DeliverBy(*value)
+
+
+def _moment(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise EnvelopeError(f"hold_until has no time zone: {value!r}", command="API")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _check_text(**values: object) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise EnvelopeError(f"{name} is a text, not {value!r}", command="API")
 
 
 def _one_of(value: object, allowed: dict[str, str], rule: str) -> str:
@@ -330,3 +353,6 @@ def _set_fields(value: DSN | Envelope, leave_out: Iterable[str] = ()) -> str:
         for field in fields(value)
         if field.name not in leave_out and getattr(value, field.name) != field.default
     )
+
+
+_NOTHING = DSN()
