@@ -20,7 +20,7 @@ from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.text import forbidden_character
 
 _PRINTABLE = re.compile(rb"[ -~]*")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_PRINTABLE_OR_UTF8 = re.compile(rb"[ -~\x80-\xff]*")
 _UTF8_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -240,7 +240,7 @@ def parse_command(line: bytes) -> Command:
         CommandError: with the reply to send. After a refused BDAT nobody knows how many
             octets follow, so the connection must close behind the reply.
     """
-    if _CONTROL.search(line):
+    if not _PRINTABLE_OR_UTF8.fullmatch(line):
         raise _refusal(501, "5.5.2 Control character in command")
     word, _, argument = line.rstrip(b" ").partition(b" ")
     verb = word.upper()

@@ -12,10 +12,14 @@ from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.limits import DOMAIN
 from txsmtpconn.wire.text import forbidden_character
 
-#: sub-domain = Let-dig [Ldh-str]; 63 octets by RFC 1035 section 2.3.4.
-LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# sub-domain = Let-dig [Ldh-str], 63 octets by RFC 1035 section 2.3.4. Possessive: there is
+# one way to match a label, and none to try again.
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
 
-_DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*")
+#: Domain = sub-domain *("." sub-domain), as a pattern to build upon.
+DOMAIN_PATTERN = rf"{_LABEL}(?:\.{_LABEL})*+"
+
+_DOMAIN = re.compile(DOMAIN_PATTERN)
 # RFC 5321 section 4.1.3: "[" Standardized-tag ":" 1*dcontent "]". The grammar would let
 # "@", angle brackets and quotes into dcontent; no literal in use has them, and a
 # lenient peer would end the path at them, so they are refused here.

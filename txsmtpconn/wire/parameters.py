@@ -160,6 +160,8 @@ class MailParameters:
             ParameterError: 555 for an unknown parameter, 552 for a size beyond all
                 bounds, 501 for one that is malformed or repeated.
         """
+        if not octets:
+            return _NO_MAIL_PARAMETERS
         values = _read(octets, _MAIL, offered)
         if offered is not None and values.get("body") == "BINARYMIME":
             _require("BINARYMIME", offered, "BODY")
@@ -211,6 +213,8 @@ class RcptParameters:
             ParameterError: 555 for an unknown parameter, 501 for one that is malformed
                 or repeated.
         """
+        if not octets:
+            return _NO_RCPT_PARAMETERS
         if not smtputf8 and not octets.isascii():
             raise _refusal(501, "Parameter is not ASCII")
         return _built(cls, _read(octets, _RCPT, offered))
@@ -410,3 +414,5 @@ _RCPT = {
     "NOTIFY": _Parameter("notify", "DSN", _read_notify),
     "ORCPT": _Parameter("orcpt", "DSN", _read_orcpt),
 }
+_NO_MAIL_PARAMETERS = MailParameters()
+_NO_RCPT_PARAMETERS = RcptParameters()

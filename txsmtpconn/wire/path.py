@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from txsmtpconn.wire.domain import LABEL, ascii_domain, unicode_domain
+from txsmtpconn.wire.domain import DOMAIN_PATTERN, ascii_domain, unicode_domain
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
 from txsmtpconn.wire.limits import LOCAL_PART, PATH
 from txsmtpconn.wire.reply import Reply
@@ -18,9 +18,11 @@ from txsmtpconn.wire.text import forbidden_character, shown
 # atext (RFC 5322 section 3.2.3)
 _ATEXT = r"-A-Za-z0-9!#$%&'*+/=?^_`{|}~"
 
-# Dot-string "@" Domain, all ASCII; no character can be matched in two ways.
-_PLAIN = re.compile(rf"([{_ATEXT}]+(?:\.[{_ATEXT}]+)*)@({LABEL}(?:\.{LABEL})*)")
-_DOT_STRING = re.compile(rf"[{_ATEXT}\u0080-\U0010ffff]+(?:\.[{_ATEXT}\u0080-\U0010ffff]+)*")
+# Dot-string "@" Domain, all ASCII. Possessive throughout: no character can be matched in
+# two ways, so nothing is tried again.
+_PLAIN = re.compile(rf"([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@({DOMAIN_PATTERN})")
+_UTEXT = rf"[{_ATEXT}\u0080-\U0010ffff]++"
+_DOT_STRING = re.compile(rf"{_UTEXT}(?:\.{_UTEXT})*+")
 # Quoted-string = DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE: space and printable
 # ASCII, a backslash before any of them; UTF-8 only outside a quoted pair (RFC 6531).
 _QUOTED_STRING = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*+"')
@@ -182,27 +184,34 @@ def parse_path(
     detail = 7 if reverse else 3  # RFC 3463: bad sender's, bad destination syntax
     try:
         path, rest = split_path(octets)
-    except LocalProtocolError:
-        raise CommandError(Reply.of(501, f"5.1.{detail} Path in angle brackets needed")) from None
-    if path == b"<>":
-        return None, rest
-    if not smtputf8 and not path.isascii():
-        # RFC 6531 section 3.5
-        raise CommandError(Reply.of(553, "5.6.7 Address needs SMTPUTF8"))
-    try:
-        text = path[1:-1].decode("utf-8")
+        if path == b"<>":
+            return None, rest
+        mailbox = parse_mailbox(path[1:-1].decode("utf-8"))
     except UnicodeDecodeError:
-        raise CommandError(Reply.of(553, f"5.1.{detail} Address is not UTF-8")) from None
-    if forbidden_character(text) is not None:
-        code = 501 if text.isascii() else 553
-        raise CommandError(Reply.of(code, f"5.1.{detail} Forbidden character in address"))
-    if text.lower() == "postmaster" and not reverse:
-        return Mailbox(text, text, ""), rest  # RFC 5321 section 4.1.1.3
-    try:
-        mailbox = parse_mailbox(text)
+        raise _refusal(553, f"5.1.{detail} Address is not UTF-8") from None
     except LocalProtocolError:
-        raise CommandError(Reply.of(501, f"5.1.{detail} Bad address syntax")) from None
+        return _examine_path(octets, detail)
+    if not smtputf8 and not path.isascii():
+        raise _refusal(553, "5.6.7 Address needs SMTPUTF8")  # RFC 6531 section 3.5
     if mailbox.local == '""':
-        # The grammar has it, but it names nobody and crashed servers behind servers.
-        raise CommandError(Reply.of(501, f"5.1.{detail} Empty local part"))
+        # The grammar has it, but it names nobody, and it has crashed servers before.
+        raise _refusal(501, f"5.1.{detail} Empty local part")
     return mailbox, rest
+
+
+def _examine_path(octets: bytes, detail: int) -> tuple[Mailbox, bytes]:
+    """Find out why a path holds no mailbox; let the one exception pass."""
+    try:
+        path, rest = split_path(octets)
+    except LocalProtocolError:
+        raise _refusal(501, f"5.1.{detail} Path in angle brackets needed") from None
+    text = path[1:-1].decode("utf-8")
+    if text.lower() == "postmaster" and detail == 3:
+        return Mailbox(text, text, ""), rest  # RFC 5321 section 4.1.1.3
+    if not text.isascii() and forbidden_character(text) is not None:
+        raise _refusal(553, f"5.1.{detail} Forbidden character in address")
+    raise _refusal(501, f"5.1.{detail} Bad address syntax")
+
+
+def _refusal(code: int, text: str) -> CommandError:
+    return CommandError(Reply.of(code, text))

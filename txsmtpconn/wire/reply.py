@@ -208,7 +208,7 @@ class ReplyParser:
         buffer = self._buffer
         start = self._at
         end = buffer.find(b"\n", start)
-        if start + 4 <= end < start + self._line and not self._held:
+        if 4 <= end - start < self._line and not self._held:
             code = _PREFIXES.get(buffer[start : start + 4], 0)
             if code > 0:
                 self._at = end + 1

@@ -151,8 +151,9 @@ class Unstuffing:
             self.remainder += data
             return b""
         data = self._cut + data
-        end = data.find(_END_MARK)
-        if end >= 0:
+        # rfind runs several times faster here than find, and mostly the answer is no.
+        if data.rfind(_END_MARK) >= 0:
+            end = data.find(_END_MARK)
             self.finished = True
             self.remainder = data[end + 5 :]
             self._cut = b""
@@ -164,11 +165,13 @@ class Unstuffing:
         """Remove stuffed dots from octets that do not end within a CRLF or before a dot."""
         if not lines:
             return lines
+        stuffed_dot = _LEADING_DOT
         if lines.replace(b"\r", b"").replace(b"\n", b"\r\n") != lines:
+            stuffed_dot = _STUFFED_DOT  # not every LF ends a line
             self.bare_cr = self.bare_cr or _BARE_CR.search(lines) is not None
             self.bare_lf = self.bare_lf or _BARE_LF.search(lines) is not None
         if b"." in lines:
-            lines = _STUFFED_DOT.sub(b"\n", lines)
+            lines = stuffed_dot.sub(b"\n", lines)
         if not self._started:
             self._started = True
             return lines[2:]
