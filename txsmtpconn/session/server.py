@@ -1,0 +1,289 @@
+"""The server's side of a conversation, sans-I/O: SMTP, message submission and LMTP.
+
+After every input (`connection_made`, `receive_data`, `reply`, `tls_established`, `handle_timer`,
+...) call `next_event` until it gives None; then write what `data_to_send` gives, once, and look at
+`closing`, `aborting` and `next_deadline`.
+
+An event that is a *question* (see `session.server_events`) stops the session until it is answered:
+the next command is not so much as parsed before the reply to the last one is given. So however
+late the application answers, replies leave in the order of the commands (RFC 2920 section 3.2).
+What arrives meanwhile waits; the caller stops reading when `waiting_octets` grows too large.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server_commands import ServerCommands
+from txsmtpconn.session.server_dialogue import Trace
+from txsmtpconn.session.server_events import (
+    AnswerOverdue,
+    AuthContinued,
+    AuthStarted,
+    Connected,
+    DataEnded,
+    Event,
+    Secured,
+)
+from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.session.server_tables import Phase, Reading
+from txsmtpconn.wire.errors import LocalProtocolError
+from txsmtpconn.wire.reply import Reply
+
+
+class ServerSession(ServerCommands):
+    """One conversation with one client.
+
+    Args:
+        rules: The server's policy.
+        trace: Sees each line; None costs nothing.
+
+    Attributes:
+        rules: The same.
+        phase: How far the conversation has come.
+        reading: What the octets that come next are.
+        secure: Whether a TLS handshake of ours has completed.
+        identity: Who the client has authenticated as; None before that.
+        hello_name: What the client called itself.
+        extended: Whether it said EHLO or LHLO and not HELO.
+        aborting: Close at once: the peer had its time.
+    """
+
+    def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
+        super().__init__(rules, trace=trace)
+        self.aborting = False
+        self._deadline: float | None = None
+        self._session_end: float | None = None
+        self._input_ended = False
+        self._blocked = False
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to be closed once all is written."""
+        return self.reading is Reading.NOTHING
+
+    @property
+    def waiting_octets(self) -> int:
+        """How much has arrived and was not read yet."""
+        return len(self._backlog)
+
+    # -- inputs
+
+    def connection_made(self, now: float, *, implicit_tls: bool = False) -> None:
+        """Begin. With implicit TLS the caller starts the handshake now (RFC 8314)."""
+        timeouts = self.rules.timeouts
+        if timeouts.session is not None:
+            self._session_end = now + timeouts.session
+        if implicit_tls:
+            self.reading = Reading.HANDSHAKE
+            self._renew(now)
+        else:
+            self._await_greeting(now)
+
+    def tls_established(self, now: float) -> None:
+        """Take note that the handshake has completed; all that was known before is forgotten."""
+        self.secure = True
+        self._end_transaction()
+        self.phase = Phase.HELLO
+        self.identity, self.hello_name, self.extended = None, "", False
+        self._backlog.clear()
+        if self._greeted:
+            self.reading = Reading.COMMANDS
+            self._ask(Secured())
+            self._renew(now)
+        else:
+            self._await_greeting(now)
+
+    def _await_greeting(self, now: float) -> None:
+        self.reading = Reading.GREETING
+        self._greet_at = now + self.rules.greet_delay
+        self._ask(Connected())
+        self._renew(now)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take octets from the transport."""
+        if self.reading is Reading.NOTHING:
+            return
+        self._backlog.append(data)
+        if self.reading is Reading.GREETING and self._question is None:
+            self._greet(now)
+
+    def input_ended(self) -> None:
+        """Take note that the client sends nothing more, though it may still read replies."""
+        self._input_ended = True
+
+    def output_blocked(self, now: float) -> None:
+        """Take note that the client does not read its replies."""
+        self._blocked = True
+        self._renew(now)
+
+    def output_flowing(self, now: float) -> None:
+        """Take note that the client reads again."""
+        self._blocked = False
+        self._renew(now)
+
+    def hold_data(self, now: float) -> None:
+        """Stop the clock of the mail data: whoever takes it is not ready for more."""
+        if self._pace is not None:
+            self._pace.hold(now)
+            self._renew(now)
+
+    def take_data(self, now: float) -> None:
+        """Let the clock of the mail data run again."""
+        if self._pace is not None:
+            self._pace.go_on(now)
+            self._renew(now)
+
+    def shut_down(self, now: float) -> None:
+        """End the session: at once, or behind the reply to the mail data that is under way."""
+        self._draining = True
+        if self._mail_data is None and not isinstance(self._question, DataEnded):
+            self._show_out(replies.SHUTTING_DOWN)
+        self._renew(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Act on the deadline if it has passed."""
+        if self._deadline is None or now < self._deadline:
+            return
+        self._deadline = None
+        if self._blocked or self.reading in (Reading.NOTHING, Reading.HANDSHAKE):
+            self._leave()
+            self.aborting = True
+        elif self._question is not None or (self._pace is not None and self._pace.held):
+            self._facts.append(AnswerOverdue())
+        elif self.reading is Reading.GREETING:
+            self._greet(now)
+        elif self._session_end is not None and now >= self._session_end:
+            self._show_out(replies.SESSION_TOO_LONG)
+        else:
+            self._show_out(replies.TIMED_OUT)
+        self._moved = True
+
+    # -- outputs
+
+    def next_event(self, now: float) -> Event | None:
+        """Return the next fact, or None once there is nothing to do before the next input."""
+        while not self._facts:
+            if self._question is None:
+                if self._read(now):
+                    self._moved = True
+                    continue
+                if self._input_ended and self.reading is not Reading.NOTHING:
+                    self._leave()
+                    continue
+            if self._moved:
+                self._renew(now)
+            return None
+        return self._facts.popleft()
+
+    def data_to_send(self) -> bytes:
+        """Return all that is to be written now."""
+        if not self._out:
+            return b""
+        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+        self._out.clear()
+        return data
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timer` is to be called."""
+        return self._deadline
+
+    # -- answers
+
+    def reply(self, reply: Reply | None, now: float) -> None:
+        """Answer the question in hand.
+
+        Args:
+            reply: None accepts in the session's own words; a code from 400 refuses. At the end of
+                mail data in LMTP it holds for every accepted recipient.
+            now: The time.
+
+        Raises:
+            LocalProtocolError: There is no question.
+        """
+        question, self._question = self._question, None
+        if question is None:
+            raise LocalProtocolError("there is no question to answer")
+        self._moved = True
+        self._answer(question, reply, now)
+
+    def reply_each(self, answers: Sequence[Reply | None], now: float) -> None:
+        """Answer the end of mail data for each accepted recipient in order (RFC 2033 section 4.2).
+
+        Raises:
+            LocalProtocolError: It is not the question, the dialect has one reply for all, or the
+                number of answers is not that of the accepted recipients.
+        """
+        transaction = self._transaction
+        if not isinstance(self._question, DataEnded) or transaction is None:
+            raise LocalProtocolError("there is no end of mail data to answer")
+        if not self.rules.dialect.reply_per_recipient:
+            raise LocalProtocolError(f"{self.rules.dialect.name} has one reply for all recipients")
+        if len(answers) != len(transaction.recipients):
+            raise LocalProtocolError(
+                f"{len(answers)} answers for {len(transaction.recipients)} accepted recipients"
+            )
+        self._question = None
+        self._moved = True
+        self._end_data([answer or replies.MESSAGE_OK for answer in answers])
+
+    def challenge(self, data: bytes, now: float) -> None:
+        """Answer a step of a SASL dialogue with a challenge (RFC 4954 section 4).
+
+        Raises:
+            LocalProtocolError: There is no such dialogue.
+        """
+        if not isinstance(self._question, (AuthStarted, AuthContinued)):
+            raise LocalProtocolError("there is no SASL dialogue to go on with")
+        self._question = None
+        self._moved = True
+        self._say(Reply(334, (base64.b64encode(data),)))
+        self.reading = Reading.SASL_RESPONSE
+
+    def refuse_data(self, reply: Reply) -> None:
+        """Refuse the mail data that is under way; what is left of it is swallowed first."""
+        if self._mail_data is None:
+            raise LocalProtocolError("there is no mail data to refuse")
+        self._mail_data.refuse(reply)
+        self._mail_data.abandoned = True
+
+    def authenticated(self, identity: str, now: float) -> None:
+        """End a SASL dialogue with success.
+
+        Raises:
+            LocalProtocolError: There is no such dialogue.
+        """
+        if not isinstance(self._question, (AuthStarted, AuthContinued)):
+            raise LocalProtocolError("there is no SASL dialogue to end")
+        self.identity = identity
+        self.reply(None, now)
+
+    # -- time
+
+    def _renew(self, now: float) -> None:
+        """Set the deadline that fits what the session waits for."""
+        self._moved = False
+        timeouts = self.rules.timeouts
+        if self._blocked:
+            self._deadline = now + timeouts.block
+        elif self._question is not None:
+            ending = isinstance(self._question, DataEnded)
+            self._deadline = now + (timeouts.mark if ending else timeouts.answer)
+        elif self.reading is Reading.NOTHING:
+            self._deadline = now + timeouts.close
+        elif self.reading is Reading.GREETING:
+            self._deadline = self._greet_at
+        elif self.reading is Reading.HANDSHAKE:
+            self._deadline = now + timeouts.tls
+        elif self._pace is not None and self._pace.held:
+            self._deadline = now + timeouts.mark
+        else:
+            reads_data = self._pace is not None and self.reading is not Reading.COMMANDS
+            until = (
+                self._pace.deadline(now) if self._pace and reads_data else now + timeouts.command
+            )
+            if self._session_end is not None:
+                until = min(until, self._session_end)
+            self._deadline = until

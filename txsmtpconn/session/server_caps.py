@@ -1,0 +1,94 @@
+"""How often a client may go wrong, and how long it may take."""
+
+from __future__ import annotations
+
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.wire.reply import Reply
+
+
+class Tally:
+    """Counts what one session may do only so often; each method gives the farewell once it is due.
+
+    Counts survive STARTTLS and RSET: those are free, so starting again may not be.
+    """
+
+    __slots__ = ("_auth_failures", "_errors", "_idle", "_rules", "_unknown")
+
+    def __init__(self, rules: ServerRules) -> None:
+        self._rules = rules
+        self._errors = 0
+        self._unknown = 0
+        self._idle = 0
+        self._auth_failures = 0
+
+    def error(self) -> Reply | None:
+        """Count a refused command."""
+        self._errors += 1
+        return replies.TOO_MANY_ERRORS if self._errors > self._rules.max_errors else None
+
+    def unknown_command(self) -> Reply | None:
+        """Count a verb that nobody knows."""
+        self._unknown += 1
+        return replies.TOO_MANY_ERRORS if self._unknown > self._rules.max_unknown_commands else None
+
+    def idle_command(self) -> Reply | None:
+        """Count a command that brings no mail forward."""
+        self._idle += 1
+        if self._idle > self._rules.max_idle_commands:
+            return replies.TOO_MANY_IDLE_COMMANDS
+        return None
+
+    def auth_failure(self) -> Reply | None:
+        """Count a failed authentication: the last one allowed is the farewell."""
+        self._auth_failures += 1
+        if self._auth_failures >= self._rules.max_auth_failures:
+            return replies.TOO_MANY_AUTH_FAILURES
+        return None
+
+    def message(self) -> None:
+        """Forgive idle commands: a message came through."""
+        self._idle = 0
+
+
+class DataPace:
+    """Whether mail data comes fast enough: no silence, and no trickle either.
+
+    Time in which the server itself did not read does not count.
+    """
+
+    __slots__ = ("_block", "_held_at", "_octets", "_rate", "_started")
+
+    def __init__(self, rules: ServerRules, now: float) -> None:
+        self._block = rules.timeouts.block
+        self._rate = rules.minimum_rate
+        self._started = now
+        self._octets = 0
+        self._held_at: float | None = None
+
+    def received(self, octets: int) -> None:
+        """Count octets of mail data."""
+        self._octets += octets
+
+    @property
+    def held(self) -> bool:
+        """Whether the clock stands still."""
+        return self._held_at is not None
+
+    def hold(self, now: float) -> None:
+        """Stop the clock: the server does not read."""
+        if self._held_at is None:
+            self._held_at = now
+
+    def go_on(self, now: float) -> None:
+        """Let the clock run again."""
+        if self._held_at is not None:
+            self._started += now - self._held_at
+            self._held_at = None
+
+    def deadline(self, now: float) -> float:
+        """Return until when more must have come, if some came just now."""
+        until = now + self._block
+        if self._rate > 0:
+            until = min(until, self._started + self._block + self._octets / self._rate)
+        return until

@@ -1,0 +1,315 @@
+"""What each command does in a server session, and what each answer of the application does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server_dialogue import refuses
+from txsmtpconn.session.server_events import (
+    AuthAbandoned,
+    AuthContinued,
+    AuthStarted,
+    Connected,
+    DataEnded,
+    DataStarted,
+    MailReceived,
+    Question,
+    RcptReceived,
+    Secured,
+    TLSRequested,
+)
+from txsmtpconn.session.server_intake import MailDataIntake
+from txsmtpconn.session.server_lines import LineError
+from txsmtpconn.session.server_tables import (
+    HTTP_VERBS,
+    LEGALITY,
+    Phase,
+    Reading,
+)
+from txsmtpconn.session.server_transaction import IncomingTransaction
+from txsmtpconn.wire import commands
+from txsmtpconn.wire.commands import Command, parse_command, parse_response
+from txsmtpconn.wire.errors import CommandError
+from txsmtpconn.wire.limits import AUTHENTICATION_LINE
+from txsmtpconn.wire.parameters import MailParameters, RcptParameters
+from txsmtpconn.wire.path import Mailbox
+from txsmtpconn.wire.reply import Reply
+
+_NO_PARAMETERS = MailParameters()
+_NO_RCPT_PARAMETERS = RcptParameters()
+
+
+class ServerCommands(MailDataIntake):
+    """Commands, read and carried out one at a time."""
+
+    def _read(self, now: float) -> bool:
+        """Read what stands at the front of the backlog; False if it is not all there yet."""
+        reading = self.reading
+        if reading is Reading.COMMANDS:
+            return self._read_command(now)
+        if reading is Reading.DATA:
+            return self._read_data()
+        if reading is Reading.CHUNK:
+            return self._read_chunk()
+        return reading is Reading.SASL_RESPONSE and self._read_sasl_response()
+
+    def _read_command(self, now: float) -> bool:
+        try:
+            # The longest is that of AUTH; `parse_command` knows what the others may have.
+            line = self._backlog.take_line(AUTHENTICATION_LINE)
+        except LineError as error:
+            self._refuse(error.reply)
+            return True
+        if line is None:
+            return False
+        if self._refusal is not None:
+            self._show_out(self._refusal)
+            return True
+        try:
+            command = parse_command(line)
+        except CommandError as error:
+            self._trace_line(line)
+            self._refuse(error.reply)
+            if line[:4].upper() == b"BDAT":
+                # Nobody knows how many octets of mail data follow, to be taken for commands.
+                self._leave()
+            return True
+        self._trace_line(line, secret=type(command) is commands.Auth)
+        self._obey(command, now)
+        return True
+
+    def _trace_line(self, line: bytes, *, secret: bool = False) -> None:
+        if self._trace is not None:
+            self._trace("C", line, secret)
+
+    # -- commands
+
+    def _obey(self, command: Command, now: float) -> None:
+        """Carry out a command, or say why not."""
+        if isinstance(command, commands.Unknown):
+            self._unknown(command.verb)
+            return
+        verb = command.verb
+        refusal = (
+            self.rules.refusal(verb, secure=self.secure, authenticated=self.identity is not None)
+            or LEGALITY[self.phase, verb]
+        )
+        if refusal is None:
+            self._OBEYED[type(command)](self, command, now)
+        elif isinstance(command, commands.Bdat):
+            self._swallow_chunk(command, refusal, now)
+        else:
+            self._refuse(refusal)
+
+    def _unknown(self, verb: str) -> None:
+        if verb in HTTP_VERBS:
+            self._show_out(replies.NOT_HTTP)
+            return
+        farewell = self._tally.unknown_command()
+        if farewell is not None:
+            self._show_out(farewell)
+        else:
+            self._refuse(replies.NOT_RECOGNISED)
+
+    def _idle(self, reply: Reply) -> None:
+        """Answer a command that brings no mail forward."""
+        farewell = self._tally.idle_command()
+        if farewell is not None:
+            self._show_out(farewell)
+        else:
+            self._say(reply)
+
+    def _hello(self, command: commands.Hello, now: float) -> None:
+        self._end_transaction()
+        self.phase = Phase.READY
+        self.hello_name = command.name
+        self.extended = command.verb != "HELO"
+        lines = self.rules.keyword_lines(secure=self.secure) if self.extended else []
+        self._idle(Reply.of(250, self.rules.name, *lines))
+
+    def _mail(self, command: commands.Mail, now: float) -> None:
+        try:
+            parameters = _NO_PARAMETERS
+            if command.parameters:
+                offered = self.rules.offered
+                parameters = MailParameters.parse(command.parameters, offered=offered)
+        except CommandError as error:
+            self._refuse(error.reply)
+            return
+        path = command.path
+        refusal = self.rules.mail_refusal(parameters, secure=self.secure)
+        if refusal is not None:
+            self._refuse(refusal)
+        elif path is None:
+            self._ask(MailReceived("", parameters))
+        elif not parameters.smtputf8 and not path.text.isascii():
+            self._refuse(replies.NEEDS_SMTPUTF8)
+        else:
+            self._ask(MailReceived(path.text, parameters))
+
+    def _mail_answered(self, question: MailReceived, reply: Reply | None) -> None:
+        if refuses(reply):
+            assert reply is not None
+            self._refuse(reply)
+            return
+        self._transaction = IncomingTransaction(question.address, question.parameters)
+        self.phase = Phase.MAIL
+        self._say(reply or replies.SENDER_OK)
+
+    def _rcpt(self, command: commands.Rcpt, now: float) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        try:
+            parameters = _NO_RCPT_PARAMETERS
+            if command.parameters:
+                offered = self.rules.offered
+                parameters = RcptParameters.parse(command.parameters, offered=offered)
+        except CommandError as error:
+            self._refuse(error.reply)
+            return
+        path = command.path
+        if len(transaction.recipients) >= self.rules.max_recipients:
+            self._refuse(replies.TOO_MANY_RECIPIENTS)
+        elif not transaction.parameters.smtputf8 and not path.text.isascii():
+            self._refuse(replies.NEEDS_SMTPUTF8)
+        else:
+            self._ask(RcptReceived(self._qualified(path), parameters))
+
+    def _rcpt_answered(self, question: RcptReceived, reply: Reply | None) -> None:
+        assert self._transaction is not None
+        if refuses(reply):
+            assert reply is not None
+            self._refuse(reply)
+            return
+        self._transaction.recipients.append((question.address, question.parameters))
+        self.phase = Phase.RCPT
+        self._say(reply or replies.RECIPIENT_OK)
+
+    def _qualified(self, mailbox: Mailbox) -> str:
+        # RFC 5321 section 4.5.1: <Postmaster> without a domain is ours.
+        return mailbox.text if mailbox.domain else f"{mailbox.text}@{self.rules.name}"
+
+    def _data(self, command: commands.Data, now: float) -> None:
+        assert self._transaction is not None
+        if self._transaction.binary:
+            self._refuse(replies.CHUNKS_FOR_BINARY)
+        else:
+            self._ask(DataStarted(self._transaction.envelope()))
+
+    def _bdat(self, command: commands.Bdat, now: float) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        self._begin_chunk(command, now)
+        if self._mail_data is None:
+            self._ask(DataStarted(transaction.envelope()))
+        elif self._mail_data.refusal is None:
+            refusal = self.rules.size_refusal(self._mail_data.octets + command.size)
+            if refusal is not None:
+                self._mail_data.refuse(refusal)
+
+    def _rset(self, command: commands.Rset, now: float) -> None:
+        self._end_transaction()
+        self._idle(replies.OK)
+
+    def _noop(self, command: commands.Noop, now: float) -> None:
+        self._idle(replies.OK)
+
+    def _vrfy(self, command: commands.Vrfy, now: float) -> None:
+        self._idle(replies.CANNOT_VERIFY)
+
+    def _help(self, command: commands.Help, now: float) -> None:
+        self._idle(replies.HELP)
+
+    def _quit(self, command: commands.Quit, now: float) -> None:
+        self._show_out(replies.BYE)
+
+    def _starttls(self, command: commands.StartTLS, now: float) -> None:
+        if len(self._backlog):
+            # RFC 3207 section 4: an attacker put this before the handshake, to have it obeyed
+            # behind it.
+            self._show_out(replies.TALKED_BEHIND_STARTTLS)
+            return
+        self._say(replies.TLS_READY)
+        self.reading = Reading.HANDSHAKE
+        self._facts.append(TLSRequested())
+
+    def _auth(self, command: commands.Auth, now: float) -> None:
+        if command.mechanism not in self.rules.auth_mechanisms:
+            self._refuse(replies.NO_SUCH_MECHANISM)
+        else:
+            self._ask(AuthStarted(command.mechanism, command.initial))
+
+    def _auth_answered(self, reply: Reply | None) -> None:
+        self.reading = Reading.COMMANDS
+        if not refuses(reply):
+            self._say(reply or replies.AUTHENTICATED)
+            return
+        assert reply is not None
+        farewell = self._tally.auth_failure()
+        if farewell is not None:
+            self._show_out(farewell)
+        else:
+            self._refuse(reply)
+
+    def _read_sasl_response(self) -> bool:
+        try:
+            line = self._backlog.take_line(AUTHENTICATION_LINE, replies.AUTH_LINE_TOO_LONG)
+        except LineError as error:
+            self._abandon_auth(error.reply)
+            return True
+        if line is None:
+            return False
+        self._trace_line(line, secret=line != b"*")
+        try:
+            response = parse_response(line)
+        except CommandError as error:
+            self._abandon_auth(error.reply)
+            return True
+        if response is None:
+            self._abandon_auth(replies.AUTH_CANCELLED)
+        else:
+            self._ask(AuthContinued(response))
+        return True
+
+    def _abandon_auth(self, reply: Reply) -> None:
+        self._facts.append(AuthAbandoned())
+        self.reading = Reading.COMMANDS
+        self._refuse(reply)
+
+    # -- answers
+
+    def _answer(self, question: Question, reply: Reply | None, now: float) -> None:
+        """Act on the application's answer to a question."""
+        match question:
+            case RcptReceived():
+                self._rcpt_answered(question, reply)
+            case MailReceived():
+                self._mail_answered(question, reply)
+            case DataEnded():
+                self._data_ended(reply)
+            case DataStarted():
+                self._data_answered(reply, now)
+            case Connected():
+                self._connected(reply, now)
+            case Secured():
+                self._secured(reply, now)
+            case AuthStarted() | AuthContinued():
+                self._auth_answered(reply)
+
+    #: A legal command -> who carries it out.
+    _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {
+        commands.Hello: _hello,
+        commands.Mail: _mail,
+        commands.Rcpt: _rcpt,
+        commands.Data: _data,
+        commands.Bdat: _bdat,
+        commands.Rset: _rset,
+        commands.Noop: _noop,
+        commands.Vrfy: _vrfy,
+        commands.Help: _help,
+        commands.Quit: _quit,
+        commands.StartTLS: _starttls,
+        commands.Auth: _auth,
+    }

@@ -1,0 +1,136 @@
+"""The ground of a server session: its state, what it says, how it greets and how it leaves.
+
+`server_intake` adds mail data to this, `server_commands` the commands, and `server` inputs, outputs
+and time: four layers of one state machine, each of which knows only those below it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server_caps import DataPace, Tally
+from txsmtpconn.session.server_data import MailData
+from txsmtpconn.session.server_events import DataRefused, Event, Question, Secured
+from txsmtpconn.session.server_lines import Backlog
+from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.session.server_tables import Phase, Reading
+from txsmtpconn.session.server_transaction import IncomingTransaction
+from txsmtpconn.wire.chunking import ChunkReader
+from txsmtpconn.wire.reply import Reply
+
+#: Sees each line: "C" or "S" for who wrote it, the line, and whether it is secret.
+Trace = Callable[[str, bytes, bool], None]
+
+
+def refuses(reply: Reply | None) -> bool:
+    """Tell whether an answer is a refusal; None is none."""
+    return reply is not None and reply.code >= 400
+
+
+class ServerDialogue:
+    """What a server session knows and says."""
+
+    def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
+        self.rules = rules
+        self.phase = Phase.HELLO
+        self.reading = Reading.GREETING
+        self.secure = False
+        self.identity: str | None = None
+        self.hello_name = ""
+        self.extended = False
+        self._trace = trace
+        self._tally = Tally(rules)
+        self._backlog = Backlog()
+        self._facts: deque[Event] = deque()
+        self._question: Question | None = None
+        self._out: list[bytes] = []
+        self._transaction: IncomingTransaction | None = None
+        self._mail_data: MailData | None = None
+        self._pace: DataPace | None = None
+        self._chunk = ChunkReader(0)
+        self._chunk_last = False
+        self._chunk_refusal: Reply | None = None  # for a chunk out of place, due at its end
+        self._refusal: Reply | None = None  # for whatever command comes next; then the end
+        self._greeted = False
+        self._greet_at = 0.0
+        self._draining = False
+        self._moved = False  # whether anything happened since the deadline was set
+
+    # -- saying
+
+    def _say(self, reply: Reply) -> None:
+        octets = reply.encode()
+        if self._trace is not None:
+            self._trace("S", octets, False)
+        self._out.append(octets)
+
+    def _refuse(self, reply: Reply) -> None:
+        """Say no, and count it; 421 ends the session whoever said it (RFC 5321 section 3.8)."""
+        farewell = reply if reply.code == 421 else self._tally.error()
+        if farewell is not None:
+            self._show_out(farewell)
+        else:
+            self._say(reply)
+
+    def _show_out(self, reply: Reply) -> None:
+        """Say the last words."""
+        if self.reading is not Reading.NOTHING:
+            self._say(reply)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Read nothing more; the connection closes when all is written."""
+        self._end_transaction()
+        self.reading = Reading.NOTHING
+        self._question = None
+        self._backlog.clear()
+        self._moved = True
+
+    def _ask(self, question: Question) -> None:
+        self._question = question
+        self._facts.append(question)
+
+    def _end_transaction(self) -> None:
+        """Forget the mail transaction; the session stands where a hello left it."""
+        mail_data = self._mail_data
+        if mail_data is not None and not mail_data.abandoned:
+            self._facts.append(DataRefused(mail_data.refusal or replies.ABANDONED))
+        self._transaction = self._mail_data = self._pace = None
+        if self.phase is not Phase.HELLO:
+            self.phase = Phase.READY
+
+    # -- the greeting
+
+    def _connected(self, reply: Reply | None, now: float) -> None:
+        if refuses(reply):
+            assert reply is not None
+            self._show_out(reply)
+        elif self.secure:
+            self._ask(Secured())
+        else:
+            self._greet(now)
+
+    def _secured(self, reply: Reply | None, now: float) -> None:
+        if self._greeted:
+            # After STARTTLS it is the client's turn: a refusal waits for its first command.
+            self._refusal = reply if refuses(reply) else None
+        elif refuses(reply):
+            assert reply is not None
+            self._show_out(reply)
+        else:
+            self._greet(now)
+
+    def _greet(self, now: float) -> None:
+        """Greet, unless the client has talked already or is to be given time to."""
+        rules = self.rules
+        if len(self._backlog):
+            self._show_out(replies.TALKED_TOO_SOON)
+            return
+        if now < self._greet_at:
+            return
+        protocol = "LMTP" if rules.dialect.reply_per_recipient else "ESMTP"
+        self._say(Reply.of(220, f"{rules.name} {protocol} {rules.banner}".rstrip()))
+        self._greeted = True
+        self.reading = Reading.COMMANDS
