@@ -84,20 +84,28 @@ class _Slices:
 
 
 class IterableBody:
-    """Pieces from an iterable; empty ones are passed over."""
+    """Pieces from an iterable.
+
+    Small pieces, such as lines, are gathered into chunks: each chunk is a write to the transport.
+    """
 
     def __init__(self, iterable: Iterable[bytes]) -> None:
         self._pieces = iter(iterable)
         self._slices = _Slices()
 
     def read(self) -> bytes | Deferred[bytes]:
-        while not (chunk := self._slices.take()):
-            try:
-                piece = next(self._pieces)
-            except StopIteration:
-                return b""
+        chunk = self._slices.take()
+        if chunk:
+            return chunk
+        gathered: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
             self._slices.put(piece)
-        return chunk
+            if size + len(piece) > CHUNK_SIZE:
+                break
+            gathered.append(self._slices.take())
+            size += len(piece)
+        return b"".join(gathered) or self._slices.take()
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)
@@ -175,11 +183,13 @@ class ProducerBody:
     def read(self) -> bytes | Deferred[bytes]:
         if not self._started:
             self._start()
-        elif self._paused and not self._pieces:
-            self._paused = False
-            self._producer.resumeProducing()
         if chunk := self._take():
             return chunk
+        if self._paused and not self._ended:
+            self._paused = False
+            self._producer.resumeProducing()
+            if chunk := self._take():
+                return chunk
         if self._failure is not None:
             self._failure.raiseException()
         if self._ended:
@@ -212,7 +222,7 @@ class ProducerBody:
             self._end(Failure(StreamError("the producer gave more than the length it announced")))
             self._producer.stopProducing()
             return
-        self._pieces.append(data)
+        self._pieces.append(bytes(data))
         self._held += len(data)
         if self._held >= CHUNK_SIZE and not self._paused:
             self._paused = True
@@ -240,9 +250,11 @@ class ProducerBody:
         self._wake()
 
     def _take(self) -> bytes:
+        """Return what is held, up to a chunk; b"" if there is nothing."""
         chunk = self._slices.take()
         if not chunk and self._pieces:
-            self._slices.put(self._pieces.popleft())
+            self._slices.put(b"".join(self._pieces))
+            self._pieces.clear()
             chunk = self._slices.take()
         self._held -= len(chunk)
         return chunk

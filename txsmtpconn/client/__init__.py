@@ -1,0 +1,17 @@
+"""The client: a connection to one server, and how to get it."""
+
+from __future__ import annotations
+
+from txsmtpconn.client.connecting import connect
+from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.factory import SMTPConnectionFactory
+from txsmtpconn.client.options import ConnectionOptions
+from txsmtpconn.client.protocol import SMTPConnection
+
+__all__ = [
+    "ConnectionOptions",
+    "Credentials",
+    "SMTPConnection",
+    "SMTPConnectionFactory",
+    "connect",
+]

@@ -1,0 +1,142 @@
+"""`connect()`: from options or a URL to a session that is ready for mail."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from txsmtpconn.client.factory import SMTPConnectionFactory
+from txsmtpconn.client.options import ConnectionOptions, make_options
+from txsmtpconn.client.protocol import SMTPConnection
+from txsmtpconn.client.roads import connection_error, endpoint_for
+from txsmtpconn.errors import ConfigError, DeadlineError, SMTPError, SocketError
+from txsmtpconn.net.cancelled import SendCancelled
+from txsmtpconn.net.clock import default_reactor
+
+
+def connect(
+    reactor: Any,
+    options_or_url: ConnectionOptions | str | None = None,
+    **options: Any,
+) -> Deferred[SMTPConnection]:
+    """Connect to a server and make the session ready: greeting, EHLO, STARTTLS, EHLO again.
+
+    It never logs in.
+
+    Args:
+        reactor: The reactor to use; None for the process's.
+        options_or_url: `ConnectionOptions`, or a URL such as ``"smtp://mail.example:587"``.
+        **options: The fields of `ConnectionOptions` by name, alone or beside a URL.
+
+    Returns:
+        A Deferred that fires with the connection.  Cancelling it drops the connection.
+
+    Errbacks:
+        ConfigError: The options make no sense.
+        DNSError, SocketError, DeadlineError: There is no way to the server.
+        TLSError: The handshake failed, or the server is not who it should be.
+        SMTPError: The server did not greet us as a server should.
+    """
+    try:
+        made = make_options(options_or_url, options)
+    except SMTPError as error:
+        return fail(error)
+    except TypeError as reason:
+        return fail(ConfigError(str(reason)))
+    return connect_with(default_reactor() if reactor is None else reactor, made)
+
+
+def connect_with(reactor: Any, options: ConnectionOptions) -> Deferred[SMTPConnection]:
+    """Do what `connect` does, with options that are ready."""
+    return Deferred.fromCoroutine(_connect(reactor, options))
+
+
+async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
+    if options.transport is not None:
+        connection = SMTPConnection(reactor, options, clock=_clock_of(reactor))
+        _adopt(reactor, connection, options)
+    else:
+        connection = await _reach(reactor, options)
+    try:
+        return await connection.when_ready()
+    except CancelledError:
+        connection.close()
+        raise SendCancelled("connecting was cancelled", command="CONN") from None
+    except SMTPError:
+        connection.close()
+        raise
+
+
+async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
+    """Bring a transport up, within one deadline for all addresses of the host."""
+    timeout = options.connection_timeout
+    assert timeout is not None
+    factory = SMTPConnectionFactory(reactor, options)
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = True
+        connecting.cancel()
+
+    connecting = Deferred.fromCoroutine(_connect_endpoint(reactor, factory, options))
+    timer = None
+    if not connecting.called:
+        timer = reactor.callLater(timeout, give_up)
+    try:
+        return await connecting
+    except Exception as reason:  # noqa: BLE001 - an endpoint of the caller's may raise anything
+        if late:
+            raise DeadlineError(f"no connection within {timeout:g} s", command="CONN") from None
+        if isinstance(reason, CancelledError):
+            raise SendCancelled("connecting was cancelled", command="CONN") from None
+        raise connection_error(Failure(), options) from reason
+    finally:
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+async def _connect_endpoint(
+    reactor: Any, factory: SMTPConnectionFactory, options: ConnectionOptions
+) -> SMTPConnection:
+    connection: Any = await endpoint_for(reactor, options).connect(factory)
+    if not isinstance(connection, SMTPConnection):
+        # A wrapping endpoint may return its own protocol.
+        connection = getattr(connection, "wrappedProtocol", connection)
+    return connection  # type: ignore[no-any-return]
+
+
+def _clock_of(reactor: Any) -> IReactorTime | None:
+    return reactor if IReactorTime.providedBy(reactor) else None
+
+
+def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions) -> None:
+    """Put a connection onto the socket or transport that the caller has connected."""
+    transport = options.transport
+    if not isinstance(transport, socket.socket):
+        # A TLS transport has its protocol under another name.
+        name = "wrappedProtocol" if hasattr(transport, "wrappedProtocol") else "protocol"
+        setattr(transport, name, connection)
+        connection.makeConnection(transport)
+        return
+    factory = _One(connection)
+    try:
+        reactor.adoptStreamConnection(transport.fileno(), transport.family, factory)
+    except OSError as reason:
+        raise SocketError("the socket cannot be used", command="CONN") from reason
+    # The reactor has a duplicate; two would keep the connection open after we close ours.
+    transport.close()
+
+
+class _One(SMTPConnectionFactory):
+    """Hands out one connection that is there already."""
+
+    def __init__(self, connection: SMTPConnection) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: object) -> SMTPConnection:  # noqa: ARG002
+        return self._connection

@@ -1,0 +1,289 @@
+"""A session joined to its transport and its clock: the one place that writes and arms timers.
+
+Whatever happens to a connection (octets, a timer, a call of the user's) is an input of the
+session, and every input goes through `Line.take`: act on the events, then write once, then arm
+the deadline.  Acting on an event may make further inputs, as a fired Deferred may send the next
+message; those are acted on within, and the write waits for the outermost one.  So a body, its end
+mark and the next envelope leave in one write, and each round trip costs one system call.
+
+The line also keeps the order of the user's calls.  Most of them can be submitted to the session
+as soon as it is ready; a few (a login, a message whose first chunk is awaited) need a while before
+what follows may be submitted.  They take turns.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from txsmtpconn.client.pump import BodyPump
+from txsmtpconn.errors import ConnectionLostError, SMTPError
+from txsmtpconn.net.deadline import Deadline
+from txsmtpconn.session.client import ClientSession
+from txsmtpconn.session.events import (
+    BodyUnwanted,
+    BodyWanted,
+    ChallengeReceived,
+    Event,
+    MarkDue,
+    OperationEnded,
+    Ready,
+    SessionEnded,
+    TLSAgreed,
+    TransactionEnded,
+)
+
+
+class Owner(Protocol):
+    """Who has the transport."""
+
+    def start_tls(self) -> None:
+        """Begin a handshake."""
+
+    def session_ready(self) -> None:
+        """Take note that mail may be sent."""
+
+    def session_ended(self, cause: SMTPError | None) -> None:
+        """Close the transport."""
+
+
+class Turn(Protocol):
+    """A call of the user's that waits for its place in the order."""
+
+    def start(self) -> bool:
+        """Submit what is to be submitted; return whether the next turn may start at once."""
+
+    def fail(self, cause: SMTPError) -> None:
+        """End the call: its turn will never come."""
+
+
+class Line:
+    """What all calls on one connection share.
+
+    Attributes:
+        session: The conversation.
+        transport: Where octets go; None before the connection and after it.
+        pump: The streamed body under way.
+        choked: Whether the transport's buffer is full.
+    """
+
+    transport: Any = None
+    pump: BodyPump | None = None
+    choked = False
+    _acting = False
+    _open = False
+    _holder: Turn | None = None
+    _socket: socket.socket | None = None
+
+    def __init__(self, session: ClientSession, clock: IReactorTime, owner: Owner) -> None:
+        self.session = session
+        self.now: Callable[[], float] = clock.seconds
+        self._owner = owner
+        self._deadline = Deadline(clock, self._expired)
+        self._turns: deque[Turn] = deque()
+
+    # -- inputs
+
+    def connected(self, transport: Any) -> None:
+        """Take the transport that has come up."""
+        self.transport = transport
+        self._socket = _socket_of(transport)
+        self.take(self.session.connection_made(self.now()))
+
+    def take(self, events: Sequence[Event] = ()) -> None:
+        """Act on what an input of the session returned, then write and arm the deadline."""
+        if self._acting:
+            for event in events:
+                self._act(event)
+            return
+        self._acting = True
+        try:
+            for event in events:
+                self._act(event)
+        finally:
+            self._acting = False
+        self._flush()
+        if self.pump is not None:
+            self.pump.run()
+
+    def end(self, cause: SMTPError | None) -> None:
+        """End the session for a reason of ours, or because the connection is gone."""
+        self.take(self.session.connection_lost(cause, self.now()))
+
+    def closed(self) -> None:
+        """Let go of everything that would keep a reactor busy."""
+        self.transport = self._socket = None
+        self._deadline.cancel()
+
+    def close_within(self, seconds: float) -> None:
+        """Wait that long for the transport to close by itself, then let it be aborted."""
+        self._deadline.set(self.now() + seconds)
+
+    # -- back-pressure: the transport's side
+
+    def pause(self) -> None:
+        """The transport holds more than it wants to."""
+        self.choked = True
+
+    def resume(self) -> None:
+        """The transport holds nothing any more."""
+        self.choked = False
+        self.session.drained(self.now())
+        self.take()
+
+    # -- turns
+
+    def enter(self, turn: Turn) -> None:
+        """Start a call, or let it wait for its turn."""
+        if self._open and self._holder is None and not self._turns:
+            if not turn.start():
+                self._holder = turn
+        else:
+            self._turns.append(turn)
+
+    def leave(self, turn: Turn) -> None:
+        """Give a turn up, whether it waits or has started; those behind it go on."""
+        if self._holder is turn:
+            self._holder = None
+            self._advance()
+        elif turn in self._turns:
+            self._turns.remove(turn)
+
+    def _advance(self) -> None:
+        turns = self._turns
+        while self._open and turns and self._holder is None:
+            turn = turns.popleft()
+            if not turn.start():
+                self._holder = turn
+
+    # -- outputs
+
+    def _act(self, event: Event) -> None:
+        kind = type(event)
+        if kind is TransactionEnded:
+            tag: Any = event.transaction.tag  # type: ignore[union-attr]
+            if tag is not None:
+                tag.transaction_ended()
+        else:
+            _ACTIONS[kind](self, event)
+
+    def _on_body_wanted(self, event: BodyWanted) -> None:
+        tag: Any = event.transaction.tag
+        if tag is not None:
+            tag.body_wanted()
+
+    def _on_body_unwanted(self, event: BodyUnwanted) -> None:
+        tag: Any = event.transaction.tag
+        if tag is not None:
+            tag.body_unwanted()
+
+    def _on_mark_due(self, event: MarkDue) -> None:
+        tag: Any = event.transaction.tag
+        if tag is not None:
+            tag.mark_due()
+
+    def _on_challenge(self, event: ChallengeReceived) -> None:
+        tag: Any = event.operation.tag
+        if tag is not None:
+            tag.challenged(event.data)
+
+    def _on_operation_ended(self, event: OperationEnded) -> None:
+        tag: Any = event.operation.tag
+        if tag is not None:
+            event.operation.tag = None
+            tag.operation_ended(event.reply, event.error)
+
+    def _on_tls_agreed(self, _: TLSAgreed) -> None:
+        self._owner.start_tls()
+
+    def _on_ready(self, _: Ready) -> None:
+        self._open = True
+        self._owner.session_ready()
+        self._advance()
+
+    def _on_session_ended(self, event: SessionEnded) -> None:
+        cause = event.cause
+        # Calls that come later are refused by the session itself.
+        self._open = True
+        self._owner.session_ended(cause)
+        turns, self._turns = self._turns, deque()
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            turns.appendleft(holder)
+        for turn in turns:
+            turn.fail(cause or ConnectionLostError("the connection was quit", command="API"))
+
+    def _flush(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        session = self.session
+        now = self.now()
+        octets = session.data_to_send(now)
+        if octets:
+            transport.write(octets)
+            if not self.choked:
+                session.drained(now)
+            if self._socket is not None and session.awaiting_replies:
+                _acknowledge_quickly(self._socket)
+        deadline = session.next_deadline()
+        if deadline is not None:
+            self._deadline.set(deadline)
+
+    def _expired(self) -> None:
+        if self.session.next_deadline() is None:
+            # The session is over, and the transport has had its time to say farewell.
+            abort(self.transport)
+        else:
+            self.take(self.session.handle_timer(self.now()))
+
+
+_ACTIONS: dict[type, Callable[[Line, Any], None]] = {
+    BodyWanted: Line._on_body_wanted,
+    BodyUnwanted: Line._on_body_unwanted,
+    MarkDue: Line._on_mark_due,
+    ChallengeReceived: Line._on_challenge,
+    OperationEnded: Line._on_operation_ended,
+    TLSAgreed: Line._on_tls_agreed,
+    Ready: Line._on_ready,
+    SessionEnded: Line._on_session_ended,
+}
+
+
+def abort(transport: Any) -> None:
+    """Close a transport now, whatever it holds; one of the caller's may only know how to lose."""
+    if transport is None:
+        return
+    close = getattr(transport, "abortConnection", None) or transport.loseConnection
+    close()
+
+
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+def _socket_of(transport: Any) -> socket.socket | None:
+    """Return the TCP socket of a transport where acknowledging quickly would be possible."""
+    if _QUICK_ACK is None:
+        return None
+    handle = getattr(transport, "getHandle", lambda: None)()
+    if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
+        return handle
+    return None
+
+
+def _acknowledge_quickly(handle: socket.socket) -> None:
+    """Ask the kernel not to delay its next ACK (Linux, tcp(7)).
+
+    A server whose Nagle algorithm holds a reply back until the last one is acknowledged would
+    otherwise stall for our 40 ms each time we have nothing to send with the ACK.
+    """
+    assert _QUICK_ACK is not None
+    try:
+        handle.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+    except OSError:
+        # The socket is closing; whoever reads from it will hear of that.
+        pass

@@ -1,0 +1,404 @@
+"""`SMTPConnection`: one connection to one server, as a Twisted protocol with Deferreds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITLSTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txsmtpconn.client.authentication import Login
+from txsmtpconn.client.calls import Call
+from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.line import Line, abort
+from txsmtpconn.client.options import ConnectionOptions
+from txsmtpconn.client.sending import BeforeMark, Sending, variant
+from txsmtpconn.client.waiters import Waiters
+from txsmtpconn.envelope import Envelope
+from txsmtpconn.errors import (
+    ConnectionLostError,
+    EnvelopeError,
+    MessageError,
+    ProtocolError,
+    SMTPError,
+    SocketError,
+    TLSError,
+)
+from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.streams import message_source
+from txsmtpconn.net.tls import verify_identity
+from txsmtpconn.net.transcript import Transcript, announce, logger_for, next_session_id
+from txsmtpconn.outcome import SendResult
+from txsmtpconn.session.client import ClientSession
+from txsmtpconn.session.policy import Chunking, Pipelining
+from txsmtpconn.session.transaction import Noop, Operation, Quit, Reset
+from txsmtpconn.wire.extensions import Extensions
+from txsmtpconn.wire.reply import Reply
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class SMTPConnection(Protocol):
+    """A connection to an SMTP or LMTP server.
+
+    Calls may be made at any time and need not wait for each other: they are carried out in order,
+    and `send()` calls that follow each other share round trips.  A method that returns a Deferred
+    never raises; each Deferred fires exactly once, also when the connection dies, and can be
+    cancelled without harm to anybody else's message.
+
+    Args:
+        reactor: The reactor of the transport; None for the process's.
+        options: What the connection was told.
+        clock: Where the time comes from; by default the reactor.
+
+    Attributes:
+        id: Names the session in log events.
+    """
+
+    _handshaking = False
+    _own_tls = False
+    _closing = False
+    _ended = False
+    _cause: SMTPError | None = None
+    _producing = False
+
+    def __init__(
+        self, reactor: Any, options: ConnectionOptions, *, clock: IReactorTime | None = None
+    ) -> None:
+        if reactor is None:
+            reactor = default_reactor()
+        self.id = next_session_id()
+        self._options = options
+        self._logger = logger = logger_for(options.logger)
+        trace = None
+        if logger is not None and (options.transaction_log or options.debug):
+            trace = Transcript(logger, self.id, content=bool(options.debug))
+        self._session = session = ClientSession(
+            name=options.client_name,
+            dialect=options.dialect,
+            security=options.security,
+            auth_required=options.auth is not None or bool(options.force_auth),
+            timeouts=options.timeouts,
+            pipelining=Pipelining(options.pipelining),
+            chunking=Chunking(options.chunking),
+            trace=trace,
+        )
+        self._line = Line(session, reactor if clock is None else clock, self)
+        self._ready: Waiters[SMTPConnection] = Waiters()
+        self._closed: Waiters[None] = Waiters()
+        self._quits: Waiters[None] = Waiters()
+
+    # -- what the connection is
+
+    @property
+    def secure(self) -> bool:
+        """Whether a handshake of ours completed and the server is who it should be."""
+        return self._session.secure
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether a login succeeded."""
+        return self._session.authenticated
+
+    @property
+    def allows_auth(self) -> bool:
+        """Whether the server offers AUTH now."""
+        return bool(self._session.extensions.auth)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers now."""
+        return self._session.extensions
+
+    @property
+    def max_size(self) -> int | None:
+        """Octets of the largest message that the server takes; None where it set no limit."""
+        return self._session.extensions.size
+
+    @property
+    def last_reply(self) -> Reply | None:
+        """The server's last reply."""
+        return self._session.last_reply
+
+    def __repr__(self) -> str:
+        state = self._session.state.name.lower()
+        return f"<SMTPConnection {self.id} {state}{' secure' if self.secure else ''}>"
+
+    # -- what can be asked of it
+
+    def when_ready(self) -> Deferred[SMTPConnection]:
+        """Return a Deferred of your own that fires when mail can be sent.
+
+        By then the greeting, EHLO or LHLO and, where it is wanted, STARTTLS are done.
+        """
+        return self._ready.wait()
+
+    def when_closed(self) -> Deferred[None]:
+        """Return a Deferred of your own that fires when the connection is gone.
+
+        It errbacks where the end was neither asked for by `quit()` or `close()` nor agreed upon.
+        """
+        return self._closed.wait()
+
+    def login(self, credentials: Credentials | None = None) -> Deferred[Reply]:
+        """Authenticate (RFC 4954), with `options.auth` unless credentials are given.
+
+        Errbacks:
+            NoCredentialsError: There are none.
+            AuthenticationError: They were refused, no mechanism fits, or they would have had to
+                go in clear.  The connection lives on and may try again.
+        """
+        options = self._options
+        login = Login(
+            self._line,
+            options.auth if credentials is None else credentials,
+            preferred=options.auth_method,
+            force=bool(options.force_auth),
+            allow_insecure=bool(options.allow_insecure_auth),
+        )
+        deferred = login.deferred
+        assert deferred is not None
+        self._line.enter(login)
+        return deferred
+
+    def send(
+        self, envelope: Envelope, message: object, *, before_mark: BeforeMark | None = None
+    ) -> Deferred[SendResult]:
+        """Send a message.
+
+        Args:
+            envelope: From whom, to whom.
+            message: Any kind that `net.streams.message_source` takes.
+            before_mark: Called when all but the end mark of the message has left; the mark follows
+                when the Deferred fires, and never does when it errbacks.
+
+        Returns:
+            A Deferred that fires with the result if anyone's mail was accepted.
+
+        Errbacks:
+            SMTPError: It was not; `delivery` and `recipients` say what is known.
+        """
+        try:
+            if not isinstance(envelope, Envelope):
+                raise EnvelopeError(
+                    f"an envelope is an Envelope, not {type(envelope).__name__}", command="API"
+                )
+            source = message_source(message)
+            if source.smtputf8 and not envelope.smtputf8:
+                envelope = variant(envelope, smtputf8=True)
+        except SMTPError as error:
+            return fail(error)
+        except Exception as reason:  # noqa: BLE001 - a caller's object may raise anything
+            error = MessageError("the message cannot be read", command="API")
+            error.__cause__ = reason
+            return fail(error)
+        sending = Sending(self._line, envelope, source, before_mark)
+        deferred = sending.deferred
+        assert deferred is not None
+        self._line.enter(sending)
+        return deferred
+
+    def reset(self) -> Deferred[Reply]:
+        """Let the server forget a mail transaction (RSET)."""
+        return self._call(Reset(), _expect_success("RSET"))
+
+    def noop(self) -> Deferred[Reply]:
+        """Ask for a sign of life (NOOP)."""
+        return self._call(Noop(), _expect_success("NOOP"))
+
+    def quit(self) -> Deferred[None]:
+        """Take leave when all that was asked for before is done.
+
+        It fires at the server's reply, or after `quit_timeout` without one, or when the connection
+        ends in another way, and never errbacks for any of that: mail that was delivered stays so.
+        """
+        if self._ended:
+            return succeed(None)
+        deferred = self._quits.wait()
+        self._call(Quit(), lambda _: None).addBoth(lambda _: self._quits.fire(None))
+        return deferred
+
+    def close(self) -> None:
+        """Drop the connection now; what was under way fails.  Does nothing a second time."""
+        if self._closing:
+            return
+        self._closing = True
+        if not self._ended:
+            self._line.end(ConnectionLostError("the connection was closed", command="API"))
+        elif self._line.transport is not None:
+            abort(self._line.transport)
+
+    def _call(
+        self, operation: Operation, judge: Callable[[Reply | None], Any]
+    ) -> Deferred[Any]:
+        call = Call(self._line, operation, judge)
+        deferred = call.deferred
+        self._line.enter(call)
+        return deferred
+
+    # -- what the transport says
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        if self._ended:
+            abort(transport)
+            return
+        for option in ("setTcpNoDelay", "setTcpKeepAlive"):
+            try:
+                getattr(transport, option)(True)
+            except (AttributeError, OSError):
+                # A unix socket, or a transport of the caller's.
+                pass
+        announce(self._logger, "{session_id} connected", session_id=self.id)
+        self._line.connected(transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        line = self._line
+        line.take(self._session.receive_data(data, line.now()))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        line = self._line
+        if not self._ended:
+            line.end(self._explained(reason.value))
+        line.closed()
+        if self._cause is None or self._closing:
+            self._closed.fire(None)
+        else:
+            self._closed.fail(self._cause)
+
+    def handshakeCompleted(self) -> None:
+        if not self._handshaking:
+            # The TLS of a proxy, or one that is over.
+            return
+        self._handshaking = False
+        tls = self._options.tls
+        assert tls is not None
+        if tls.verify:
+            try:
+                verify_identity(self.transport, self._options.reference_name)
+            except TLSError as error:
+                self._line.end(error)
+                return
+        announce(self._logger, "{session_id} secured by TLS", session_id=self.id)
+        self._line.take(self._session.tls_established(self._line.now()))
+
+    def pauseProducing(self) -> None:
+        self._line.pause()
+
+    def resumeProducing(self) -> None:
+        self._line.resume()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; `connectionLost` tells why."""
+
+    # -- what the session wants
+
+    def start_tls(self) -> None:
+        """Begin a handshake on the transport, or wait for that of the caller's TLS endpoint."""
+        transport: Any = self.transport
+        self._handshaking = True
+        if ISSLTransport.providedBy(transport):
+            if not self._options.secure:
+                # TLS within TLS: Twisted would start it beneath the one that is there.
+                self._line.end(TLSError("the transport is under TLS already", command="STARTTLS"))
+            return
+        if not ITLSTransport.providedBy(transport):
+            self._line.end(TLSError("the transport cannot start TLS", command="STARTTLS"))
+            return
+        tls = self._options.tls
+        assert tls is not None
+        try:
+            connections = tls.client_connections(self._options.reference_name)
+        except SMTPError as error:
+            self._line.end(error)
+            return
+        # An adopted socket is a server's to Twisted, which would take the wrong side in TLS.
+        transport.startTLS(connections, getattr(transport, "_tlsClientDefault", True))
+
+    def session_ready(self) -> None:
+        """Take note that mail may be sent."""
+        transport: Any = self.transport
+        if hasattr(transport, "registerProducer"):
+            self._producing = True
+            transport.registerProducer(self, True)
+        announce(self._logger, "{session_id} ready", session_id=self.id)
+        self._ready.fire(self)
+
+    def session_ended(self, cause: SMTPError | None) -> None:
+        """Close the transport as the end deserves, and tell everybody."""
+        self._ended = True
+        self._cause = cause
+        transport: Any = self._line.transport
+        if transport is not None:
+            self._close_transport(transport, cause)
+        announce(
+            self._logger,
+            "{session_id} ended: {reason}",
+            session_id=self.id,
+            reason="quit" if cause is None else str(cause),
+        )
+        self._ready.fail(cause or ConnectionLostError("the connection was quit", command="API"))
+        self._quits.fire(None)
+        if transport is None:
+            self._closed.fire(None)
+
+    def _close_transport(self, transport: Any, cause: SMTPError | None) -> None:
+        if self._producing:
+            self._producing = False
+            transport.unregisterProducer()
+        if cause is None:
+            # Nothing is owed any more; but a peer that does not close its side, or does not read,
+            # must not keep ours open.
+            transport.loseConnection()
+            self._line.close_within(self._options.timeouts.quit)
+        else:
+            abort(transport)
+
+    def _explained(self, reason: BaseException | None) -> SMTPError | None:
+        """Return why a connection was lost; None where it was just closed."""
+        during = "CONN" if self._options.secure else "STARTTLS"
+        error: SMTPError
+        if isinstance(reason, (SSL.Error, VerificationError)):
+            error = TLSError(_told_by_openssl(reason), command=during)
+        elif self._handshaking:
+            error = TLSError("the connection was lost during the TLS handshake", command=during)
+        elif isinstance(reason, (ConnectionDone, ConnectionLost, ConnectionAborted)):
+            return None
+        else:
+            error = SocketError(f"the connection failed: {type(reason).__name__}")
+        error.__cause__ = reason
+        return error
+
+
+def _expect_success(command: str) -> Callable[[Reply | None], Reply | SMTPError]:
+    def judge(reply: Reply | None) -> Reply | SMTPError:
+        if reply is None:
+            return ConnectionLostError("there was no reply", command=command)
+        if reply.is_positive:
+            return reply
+        return ProtocolError(f"{command} was refused", reply=reply, command=command)
+
+    return judge
+
+
+def _told_by_openssl(reason: BaseException) -> str:
+    """Return the sentence in an OpenSSL error, which is a list of triples."""
+    if isinstance(reason, VerificationError):
+        return "the server's certificate names another server"
+    entries = reason.args[0] if reason.args and isinstance(reason.args[0], (list, tuple)) else ()
+    told = "; ".join(str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry)
+    return f"TLS failed: {told or type(reason).__name__}"
+
+

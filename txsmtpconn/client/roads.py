@@ -1,0 +1,142 @@
+"""The road to a server: which endpoint, and what its failures are called."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import error
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.interfaces import (
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer, providedBy
+
+from txsmtpconn.client.options import ConnectionOptions
+from txsmtpconn.errors import DeadlineError, DNSError, SMTPError, SocketError, TLSError
+
+
+def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpoint:
+    """Return the endpoint that the options name.
+
+    A host is tried at all its addresses, the two families in a race (RFC 8305).
+    """
+    if options.endpoint is not None:
+        return options.endpoint  # type: ignore[no-any-return]
+    assert options.connection_timeout is not None
+    if options.path is not None:
+        return UNIXClientEndpoint(reactor, options.path, timeout=options.connection_timeout)
+    assert options.host is not None
+    assert options.port is not None
+    assert options.dns_timeout is not None
+    return HostnameEndpoint(
+        _patient_for(reactor, options.dns_timeout),
+        options.host,
+        options.port,
+        timeout=options.connection_timeout,
+        bindAddress=options.local_address,
+    )
+
+
+def connection_error(failure: Failure, options: ConnectionOptions) -> SMTPError:
+    """Return our error for whatever kept a connection from being made."""
+    reason = failure.value
+    if isinstance(reason, SMTPError):
+        return reason
+    where = _where(options)
+    found: SMTPError
+    if isinstance(reason, (error.DNSLookupError, socket.gaierror, UnicodeError)):
+        found = DNSError(f"{where}: the name does not resolve", command="CONN")
+    elif isinstance(reason, (error.TimeoutError, error.TCPTimedOutError)):
+        found = DeadlineError(f"{where}: no connection in time", command="CONN")
+    elif isinstance(reason, (SSL.Error, VerificationError)):
+        found = TLSError(f"{where}: the TLS handshake failed", command="CONN")
+    elif isinstance(reason, error.ConnectError):
+        found = SocketError(f"{where}: {_words(reason)}", command="CONN")
+    else:
+        found = SocketError(f"{where}: {type(reason).__name__}", command="CONN")
+    found.__cause__ = reason
+    return found
+
+
+def _where(options: ConnectionOptions) -> str:
+    if options.endpoint is not None:
+        return "the endpoint"
+    if options.path is not None:
+        return repr(options.path)
+    return f"{options.host}:{options.port}"
+
+
+def _words(reason: error.ConnectError) -> str:
+    if isinstance(reason, error.ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(reason, error.NoRouteError):
+        return "no route to host"
+    number = getattr(reason, "osError", None)
+    return f"cannot connect ({number})" if number is not None else "cannot connect"
+
+
+class _PatientReactor:
+    """A reactor whose name resolver has a deadline; in all else the one that it stands for."""
+
+    def __init__(self, reactor: Any, seconds: float) -> None:
+        self._reactor = reactor
+        self.nameResolver = _BoundedResolver(reactor, seconds)
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+def _patient_for(reactor: Any, seconds: float) -> Any:
+    if not IReactorPluggableNameResolver.providedBy(reactor):
+        return reactor
+    return _PatientReactor(reactor, seconds)
+
+
+class _BoundedResolver:
+    """Ends a resolution that takes too long with the addresses that it has found so far."""
+
+    def __init__(self, reactor: Any, seconds: float) -> None:
+        self._reactor = reactor
+        self._seconds = seconds
+
+    def resolveHostName(
+        self, resolutionReceiver: Any, *arguments: Any, **options: Any
+    ) -> IHostResolution:
+        receiver = _BoundedReceiver(resolutionReceiver)
+        receiver.deadline = self._reactor.callLater(self._seconds, receiver.resolutionComplete)
+        return self._reactor.nameResolver.resolveHostName(  # type: ignore[no-any-return]
+            receiver, *arguments, **options
+        )
+
+
+@implementer(IResolutionReceiver)
+class _BoundedReceiver:
+    """Passes a resolution on until it is complete, or is said to be."""
+
+    deadline: Any = None
+
+    def __init__(self, receiver: Any) -> None:
+        self._receiver: Any = receiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: Any) -> None:
+        if self._receiver is not None:
+            self._receiver.addressResolved(address)
+
+    def resolutionComplete(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if self.deadline is not None and self.deadline.active():
+            self.deadline.cancel()
+        receiver.resolutionComplete()
