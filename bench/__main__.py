@@ -9,11 +9,13 @@ from pathlib import Path
 from types import FrameType
 
 from bench import budgets, report
+from bench.outcome import Outcome
 from bench.peers import PEERS, Peer
-from bench.plan import Bench, Outcome, groups, progress
+from bench.plan import Bench, groups
 from bench.processes import can_pin
-from bench.sinks import SinkMissing
-from bench.workloads import WORKLOADS, Placement, Sink
+from bench.progress import progress
+from bench.sinks import SinkMissingError
+from bench.workloads import WORKLOADS, Placement, Sink, Workload
 
 FULL_RUNS, QUICK_RUNS = 3, 1
 
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parse(arguments)
     signal.signal(signal.SIGTERM, _terminate)
-    chosen = [w for w in WORKLOADS if not options.workload or w.name in options.workload]
+    chosen = _choose_workloads(options.workload, quick=options.quick)
     peers = _choose_peers(options.peer, quick=options.quick)
     if not can_pin():
         progress("programs cannot be tied to cores here: 'same' and 'split' mean nothing")
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         ):
             try:
                 outcome = bench.run(group)
-            except SinkMissing as reason:
+            except SinkMissingError as reason:
                 progress(f"{group.workload.name} left out: {reason}")
                 continue
             outcomes.append(outcome)
@@ -72,6 +74,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
     parser.add_argument("--strict", action="store_true", help="fail where a budget is missed")
     return parser.parse_args(arguments)
+
+
+def _choose_workloads(names: list[str] | None, *, quick: bool) -> list[Workload]:
+    if names:
+        return [workload for workload in WORKLOADS if workload.name in names]
+    return [workload for workload in WORKLOADS if not (quick and workload.extra)]
 
 
 def _choose_peers(names: list[str] | None, *, quick: bool) -> list[Peer]:

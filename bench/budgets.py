@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from bench.plan import Outcome
+from bench.outcome import Outcome
 from bench.workloads import Placement, Sink
 
 FILE = Path(__file__).parent / "budgets.toml"
@@ -48,7 +48,8 @@ class Budget:
     def __str__(self) -> str:
         bound = "at most" if self.lower_is_better else "at least"
         of = f" x {self.of}" if self.of else ""
-        return f"{self.workload} {self.placement.value}: {self.peer} {self.metric} {bound} {self.limit:g}{of}"
+        row = f"{self.workload} {self.placement.value}: {self.peer}"
+        return f"{row} {self.metric} {bound} {self.limit:g}{of}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

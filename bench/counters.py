@@ -10,7 +10,7 @@ LAYOUT = struct.Struct("=QQQ")
 
 
 class Counters(NamedTuple):
-    """Totals since the sink started: connections accepted, messages taken, octets of mail data taken."""
+    """Totals since the sink started; the octets are those of mail data."""
 
     connections: int
     messages: int

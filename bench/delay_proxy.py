@@ -1,7 +1,7 @@
 """A TCP proxy that holds every octet back for half a round trip in each direction.
 
-Usage: ``python -m bench.delay_proxy PORT UPSTREAM_PORT ROUND_TRIP_SECONDS``. It accepts at once: opening a connection is
-not delayed, what is said on it is.
+Usage: ``python -m bench.delay_proxy PORT UPSTREAM_PORT ROUND_TRIP_SECONDS``. It accepts at once:
+opening a connection is not delayed, what is said on it is.
 """
 
 from __future__ import annotations

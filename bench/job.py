@@ -1,4 +1,4 @@
-"""One client's work order, passed to its program as a JSON argument and shared with the JavaScript clients."""
+"""One client's work order, given to its program as a JSON argument; JavaScript reads it too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Job:
         size: Octets in `body`.
         stream: Whether the message is to be read from its file while it is sent.
         mode: Variant of the client, its own vocabulary.
-        depth: Messages given to one connection before the first is answered, where the client has a queue.
+        depth: Messages given to one connection before the first is answered, where the client has
+            a queue.
     """
 
     host: str

@@ -24,7 +24,7 @@ SETTLE = 0.5
 """Seconds that a sink may take to count what a client has already left behind."""
 
 
-class RunFailed(Exception):
+class RunError(Exception):
     """A client did not do its job; the text says what was seen."""
 
 
@@ -36,8 +36,9 @@ class Sample:
         messages: Messages accepted.
         wall: Seconds from before the first connection to after the last QUIT.
         cpu: Seconds of CPU of the client's process in that time.
-        transfer: Seconds between the first message and the last reply, of a client with one connection that tells.
-        memory: Octets by which the peak of resident memory grew, None for a client measured from outside.
+        transfer: Seconds between the first message and the last reply, of a client with one
+            connection that tells.
+        memory: Octets by which the peak of resident memory grew; None if measured from outside.
     """
 
     messages: int
@@ -101,7 +102,7 @@ def run_client(peer: Peer, job: Job, sink: RunningSink, *, core: int, limit: flo
         limit: Seconds after which it is killed.
 
     Raises:
-        RunFailed: It failed, took too long, or the sink has not taken what it says it sent.
+        RunError: It failed, took too long, or the sink has not taken what it says it sent.
     """
     before = sink.count()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
@@ -121,9 +122,9 @@ def run_client(peer: Peer, job: Job, sink: RunningSink, *, core: int, limit: flo
         said = output.read().decode(errors="replace").strip()
         complaint = complaints.read().decode(errors="replace").strip()
     if status == -signal.SIGKILL:
-        raise RunFailed(f"killed after {limit:.0f} s")
+        raise RunError(f"killed after {limit:.0f} s")
     if status != 0:
-        raise RunFailed(f"exit status {status}: {_last_line(complaint)}")
+        raise RunError(f"exit status {status}: {_last_line(complaint)}")
     if peer.reports:
         sample = Sample(**json.loads(said.splitlines()[-1]))
     else:
@@ -151,7 +152,7 @@ def measure_round_trip(port: int, times: int = 9) -> float:
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float) -> tuple[float, int]:
-    """Return the CPU seconds and exit status of a program, which is killed at the limit or when we are."""
+    """Return a program's CPU seconds and exit status; it is killed at the limit, or when we are."""
 
     def kill() -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -178,7 +179,7 @@ def _check(job: Job, sink: RunningSink, messages: int, octets: int) -> None:
         if taken == job.messages and size >= job.messages * job.size:
             return
         if time.monotonic() > limit:
-            raise RunFailed(f"the sink took {taken} of {job.messages} messages, {size} octets")
+            raise RunError(f"the sink took {taken} of {job.messages} messages, {size} octets")
         time.sleep(0.01)
 
 

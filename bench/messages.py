@@ -9,7 +9,7 @@ HEADER = (
     b"From: sender@example.org\r\nTo: recipient0@example.net\r\n"
     b"Subject: a message to measure\r\nMessage-ID: <measure@example.org>\r\n\r\n"
 )
-WORDS = b"mail transaction envelope reverse path forward reply greeting session relay queue host".split()
+WORDS = b"mail transaction envelope reverse path forward reply greeting session relay".split()
 LINE = 72
 DOT_EVERY = 25
 """One line in so many begins with a dot, and so has to be stuffed."""
@@ -30,7 +30,7 @@ def compose(size: int) -> bytes:
         while len(line) < LINE:
             line += chance.choice(WORDS) + b" "
         line = line[:LINE] + b".\r\n"
-        # Beyond the first 64 KiB the text repeats itself: composing 25 MiB by chance takes too long.
+        # Beyond the first 64 KiB the text repeats itself: to compose 25 MiB takes too long.
         if length > 64 * 1024:
             block = b"".join(parts[1:])
             line = block * ((size - length) // len(block) + 1)
@@ -40,7 +40,7 @@ def compose(size: int) -> bytes:
 
 
 def write(folder: Path, size: int) -> tuple[Path, Path]:
-    """Write a message of `size` octets to a folder, with CRLF and with LF line ends; return both files."""
+    """Write a message of `size` octets with CRLF and with LF line ends; return both files."""
     crlf, lf = folder / f"{size}.eml", folder / f"{size}.lf.eml"
     if not crlf.exists():
         text = compose(size)

@@ -31,9 +31,11 @@ class Peer:
         name: What budgets and the command line call it.
         program: ``python:MODULE``, ``node:FILE`` or ``smtp-source``.
         mode: The variant, in the program's own words.
-        depth: Messages given to one connection before the first is answered; only a client with a queue cares.
+        depth: Messages given to one connection before the first is answered; only a client with a
+            queue cares.
         chunking: Whether the mode makes sense only where the sink announces CHUNKING.
-        share: Part of a workload's messages that are enough where there is no TLS, for a mode that stalls.
+        share: Part of a workload's messages that are enough where there is no TLS, for a mode that
+            stalls.
         extra: Whether a quick run leaves it out, unless it is asked for by name.
     """
 
@@ -56,7 +58,7 @@ class Peer:
 
     @property
     def reports(self) -> bool:
-        """Whether the program measures itself; if not it is measured from outside, its start included."""
+        """Whether the program measures itself; if not, its start is measured with it."""
         return self.program != "smtp-source"
 
     def messages(self, workload: Workload, *, quick: bool) -> int:
@@ -77,7 +79,7 @@ class Peer:
         """Return what has to be installed for this peer, or None if all is there."""
         kind, _, name = self.program.partition(":")
         if kind == "node":
-            return _node_missing()
+            return node_missing()
         if kind == "smtp-source":
             return None if find_tool("smtp-source") else "smtp-source: install the postfix package"
         return _python_missing(name)
@@ -130,14 +132,14 @@ def _python_missing(module: str) -> str | None:
     if module == "ours":
         names = "connect, ConnectionOptions, Envelope, SendResult, SMTPConnection, TLSOptions"
         probe = [sys.executable, "-c", f"from txsmtpconn import {names}"]
-        done = subprocess.run(probe, capture_output=True, text=True, cwd=BENCH.parent)
+        done = subprocess.run(probe, check=False, capture_output=True, text=True, cwd=BENCH.parent)
         if done.returncode:
             return f"txsmtpconn: {done.stderr.strip().splitlines()[-1]}"
     return None
 
 
 @functools.cache
-def _node_missing() -> str | None:
+def node_missing() -> str | None:
     """Say what is missing for the JavaScript peers, after an attempt to install their packages."""
     if shutil.which("node") is None:
         return "node is not installed"
@@ -148,7 +150,9 @@ def _node_missing() -> str | None:
         return f"npm is not installed; {hint}"
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
-        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=NODE, check=False, capture_output=True, text=True, timeout=120
+        )
     except subprocess.TimeoutExpired:
         return f"npm did not finish within two minutes; {hint}"
     if done.returncode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,44 +11,18 @@ from pathlib import Path
 from bench import messages
 from bench.certificates import Certificates, issue
 from bench.job import Job
-from bench.measure import Figures, RunFailed, Sample, measure_round_trip, run_client, summarise
+from bench.measure import RunError, measure_round_trip, run_client
+from bench.outcome import Group, Outcome
 from bench.peers import Peer
-from bench.processes import ServerFailed, cores, free_port, server
-from bench.sinks import SINK_CORE, RunningSink, SinkMissing, run_sink
-from bench.workloads import Placement, Sink, Workload
+from bench.processes import ServerError, cores, free_port, server
+from bench.progress import progress
+from bench.receive import run_servers
+from bench.relays import run_relays
+from bench.sinks import SINK_CORE, RunningSink, SinkMissingError, run_sink
+from bench.workloads import Placement, Role, Sink, Workload
 
 RUN_LIMIT = 180.0
 """Seconds after which one run of one client is killed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """One workload on one sink in one placement: within it figures may be compared."""
-
-    workload: Workload
-    sink: Sink
-    placement: Placement
-
-
-@dataclasses.dataclass(slots=True)
-class Outcome:
-    """What a group's clients reached.
-
-    Attributes:
-        group: What was run.
-        sink: The sink it was run on, which may be a stand-in.
-        samples: Every run, by the peer's name.
-        figures: The medians, by the peer's name.
-        absent: Why a peer took no part or failed, by its name.
-        round_trip: Seconds measured, where a delay was added.
-    """
-
-    group: Group
-    sink: Sink
-    samples: dict[str, list[Sample]] = dataclasses.field(default_factory=dict)
-    figures: dict[str, Figures] = dataclasses.field(default_factory=dict)
-    absent: dict[str, str] = dataclasses.field(default_factory=dict)
-    round_trip: float | None = None
 
 
 def groups(
@@ -59,9 +32,12 @@ def groups(
     for workload in workloads:
         sinks = workload.sinks[-1:] if quick else workload.sinks
         placements = workload.quick_placements if quick else workload.placements
-        for kind in (sink,) if sink else sinks:
-            for place in (placement,) if placement else placements:
-                if place is Placement.SAME or len(cores()) > 1:
+        if workload.role is Role.CLIENT:
+            sinks = (sink,) if sink else sinks
+            placements = (placement,) if placement else placements
+        for kind in sinks:
+            for place in placements:
+                if place is not Placement.SPLIT or len(cores()) > 1:
                     yield Group(workload, kind, place)
 
 
@@ -90,13 +66,19 @@ class Bench:
         """Run every peer of a group, in turn, as often as was asked for.
 
         Raises:
-            SinkMissing: Nothing can take the messages on this machine.
+            SinkMissingError: Nothing can take the messages on this machine.
         """
         self._number += 1
         folder = self._folder / f"group-{self._number}"
         folder.mkdir(mode=0o755)
+        count = group.workload.quick if self._quick else group.workload.messages
+        if group.workload.role is Role.SERVER:
+            return run_servers(group, folder, runs=self._runs, count=count)
         with contextlib.ExitStack() as stack:
-            sink = self._open_sink(stack, group.sink, folder)
+            core = None if group.placement is Placement.FREE else SINK_CORE
+            sink = self._open_sink(stack, group.sink, folder, core)
+            if group.workload.role is Role.RELAY:
+                return run_relays(group, sink, folder, runs=self._runs, count=count)
             outcome = Outcome(group, sink.kind)
             port = sink.port
             if group.workload.round_trip:
@@ -105,22 +87,21 @@ class Bench:
             for turn in range(self._runs):
                 for peer in self._peers:
                     self._take_turn(turn, peer, port, sink, outcome)
-        for name, samples in outcome.samples.items():
-            outcome.figures[name] = summarise(samples, group.workload.size, outcome.round_trip)
+        outcome.summarise()
         return outcome
 
     def _open_sink(
-        self, stack: contextlib.ExitStack, kind: Sink, folder: Path
+        self, stack: contextlib.ExitStack, kind: Sink, folder: Path, core: int | None
     ) -> RunningSink:
         """Open a sink, or the next best where it is missing."""
         substitutes = {Sink.SMTP_SINK: Sink.FASTSINK, Sink.FASTSINK: Sink.PYSINK}
         try:
-            return stack.enter_context(run_sink(kind, folder, self._certificates))
-        except (SinkMissing, ServerFailed) as reason:
+            return stack.enter_context(run_sink(kind, folder, self._certificates, core=core))
+        except (SinkMissingError, ServerError) as reason:
             if kind not in substitutes:
-                raise SinkMissing(str(reason)) from reason
+                raise SinkMissingError(str(reason)) from reason
             progress(f"{reason}: {substitutes[kind].value} stands in")
-            return self._open_sink(stack, substitutes[kind], folder)
+            return self._open_sink(stack, substitutes[kind], folder, core)
 
     def _take_turn(
         self, turn: int, peer: Peer, port: int, sink: RunningSink, outcome: Outcome
@@ -130,7 +111,7 @@ class Bench:
             return
         reason = peer.missing() or peer.unsuited(group.workload, sink.kind)
         if reason:
-            outcome.absent[peer.name] = reason
+            outcome.leave_out(peer.name, reason)
             return
         place = f"{group.workload.name} {sink.kind.value} {group.placement.value}"
         progress(f"{place} {turn + 1}/{self._runs} {peer.name}", fleeting=True)
@@ -138,12 +119,11 @@ class Bench:
         job = self._job(group.workload, peer, port)
         try:
             sample = run_client(peer, job, sink, core=core, limit=RUN_LIMIT)
-        except RunFailed as failure:
-            outcome.absent[peer.name] = str(failure)
-            outcome.samples.pop(peer.name, None)
+        except RunError as failure:
+            outcome.leave_out(peer.name, str(failure))
             progress(f"{place} {peer.name}: {failure}")
             return
-        outcome.samples.setdefault(peer.name, []).append(sample)
+        outcome.add(peer.name, sample)
 
     def _job(self, workload: Workload, peer: Peer, port: int) -> Job:
         body, body_lf = messages.write(self._folder, workload.size)
@@ -163,13 +143,6 @@ class Bench:
             mode=peer.mode,
             depth=peer.depth,
         )
-
-
-def progress(text: str, *, fleeting: bool = False) -> None:
-    """Say on standard error what is going on; on a terminal a fleeting line gives way to the next."""
-    terminal = sys.stderr.isatty()
-    end = "" if fleeting and terminal else "\n"
-    print(f"\r\x1b[K{text}" if terminal else text, file=sys.stderr, end=end, flush=True)
 
 
 def _open_delay(stack: contextlib.ExitStack, upstream: int, round_trip: float) -> int:

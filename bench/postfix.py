@@ -1,4 +1,4 @@
-"""A private Postfix on loopback: as a real server to send to, and as the relay to compare ours with."""
+"""A private Postfix on loopback: a real server to send to, and the relay to compare ours with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.certificates import Certificates
 from bench.peers import find_tool
-from bench.processes import ServerFailed, pinned, wait_for_port
+from bench.processes import ServerError, pinned, wait_for_port
 
 MAIN = """\
 compatibility_level = 3.6
@@ -88,10 +88,11 @@ def run(
     tls: Certificates | None = None,
     core: int | None = None,
 ) -> Iterator[int]:
-    """Run a Postfix for the length of a ``with`` block; the system's own configuration is not touched.
+    """Run a Postfix for the length of a ``with`` block, without touching the system's own.
 
     Args:
-        base: Folder to make, for configuration, queue and log. Others must be able to enter its parents.
+        base: Folder to make, for configuration, queue and log; all users must be able to enter
+            its parents.
         port: Where its smtpd listens.
         transport: Where all mail goes, as Postfix writes it.
         tls: What it offers STARTTLS with.
@@ -101,19 +102,21 @@ def run(
         The process id of its master.
 
     Raises:
-        ServerFailed: It did not start.
+        ServerError: It did not start.
     """
     _configure(base, port, transport, tls)
     control = [find_tool("postfix") or "postfix", "-c", str(base / "etc")]
-    done = subprocess.run(pinned([*control, "start"], core), capture_output=True, text=True)
+    done = subprocess.run(
+        pinned([*control, "start"], core), check=False, capture_output=True, text=True
+    )
     if done.returncode:
-        raise ServerFailed(f"postfix: {_reason(base, done.stderr)}")
+        raise ServerError(f"postfix: {_reason(base, done.stderr)}")
     try:
         wait_for_port(port)
         yield int((base / "spool" / "pid" / "master.pid").read_text())
     finally:
         # "abort" and not "stop": it does not wait for deliveries.
-        subprocess.run([*control, "abort"], capture_output=True)
+        subprocess.run([*control, "abort"], check=False, capture_output=True)
 
 
 def _reason(base: Path, said: str) -> str:

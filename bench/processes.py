@@ -20,7 +20,7 @@ START_LIMIT = 10.0
 """Seconds that a server may take until it accepts connections."""
 
 
-class ServerFailed(Exception):
+class ServerError(Exception):
     """A server did not start."""
 
 
@@ -86,7 +86,7 @@ def server(
     """Run a server for the length of a ``with`` block, which begins when it accepts connections.
 
     Raises:
-        ServerFailed: It ended, or `START_LIMIT` passed, before it accepted one.
+        ServerError: It ended, or `START_LIMIT` passed, before it accepted one.
     """
     process = start(command, core=core, log=log)
     try:
@@ -102,7 +102,7 @@ def wait_for_port(
     """Return when something accepts connections on a loopback port.
 
     Raises:
-        ServerFailed: The process ended, or `START_LIMIT` passed.
+        ServerError: The process ended, or `START_LIMIT` passed.
     """
     limit = time.monotonic() + START_LIMIT
     while time.monotonic() < limit and (process is None or process.poll() is None):
@@ -110,4 +110,4 @@ def wait_for_port(
             return
         time.sleep(0.02)
     said = log.read_text(errors="replace").strip().splitlines()[-1:] if log else []
-    raise ServerFailed(f"nothing listens on port {port}" + "".join(f": {line}" for line in said))
+    raise ServerError(f"nothing listens on port {port}" + "".join(f": {line}" for line in said))

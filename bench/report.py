@@ -13,8 +13,8 @@ from typing import Any
 
 from bench.budgets import Judgement, Verdict
 from bench.measure import Figures
-from bench.peers import REFERENCE
-from bench.plan import Outcome
+from bench.outcome import Outcome
+from bench.workloads import Role
 
 Column = tuple[str, Callable[[Figures, Figures | None], str]]
 
@@ -35,11 +35,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def describe(outcome: Outcome) -> str:
     """Return one group's figures as text."""
     group = outcome.group
-    place = f"{outcome.sink.value}, {group.placement.value} core"
+    place = f"{group.placement.value} cores"
+    if group.workload.role is not Role.SERVER:
+        place = f"{outcome.sink.value}, {place}"
     delay = f", round trip {outcome.round_trip * 1000:.2f} ms" if outcome.round_trip else ""
     lines = [f"{group.workload.name}: {group.workload.title} ({place}{delay})", ""]
     columns = _columns(outcome)
-    reference = outcome.figures.get(REFERENCE)
+    reference = outcome.figures.get(outcome.reference)
     rows = [
         [name, *(cell(figures, reference) for _, cell in columns)]
         for name, figures in outcome.figures.items()
@@ -63,16 +65,14 @@ def describe_verdicts(judgements: Sequence[Judgement]) -> str:
         ]
         for item in judgements
     ]
-    tally = {verdict: 0 for verdict in Verdict}
+    tally = dict.fromkeys(Verdict, 0)
     for item in judgements:
         tally[item.verdict] += 1
     summary = ", ".join(f"{count} {verdict.value}" for verdict, count in tally.items())
     return f"{table(['budget', 'sink', 'seen', 'prototype', ''], rows)}\n\n{summary}\n"
 
 
-def write_json(
-    file: Path, outcomes: Sequence[Outcome], judgements: Sequence[Judgement]
-) -> None:
+def write_json(file: Path, outcomes: Sequence[Outcome], judgements: Sequence[Judgement]) -> None:
     """Write the circumstances, every run, the medians and the verdicts to a file."""
     document = {
         "circumstances": circumstances(),
@@ -108,12 +108,13 @@ def circumstances() -> dict[str, Any]:
 
 
 def _columns(outcome: Outcome) -> list[Column]:
+    ratio = f"x {outcome.reference}"
     columns: list[Column] = [
-        ("messages/s", lambda mine, _: f"{mine.rate:,.0f}" if mine.rate >= 100 else f"{mine.rate:.1f}"),
+        ("messages/s", lambda mine, _: _number(mine.rate)),
         ("spread", lambda mine, _: f"{_percent(mine):.0f} %" if mine.runs > 1 else "-"),
-        (f"x {REFERENCE}", lambda mine, base: f"{mine.rate / base.rate:.2f}" if base else "-"),
+        (ratio, lambda mine, base: f"{mine.rate / base.rate:.2f}" if base else "-"),
         ("CPU us/message", lambda mine, _: f"{mine.cpu:,.1f}"),
-        (f"x {REFERENCE}", lambda mine, base: f"{mine.cpu / base.cpu:.2f}" if base else "-"),
+        (ratio, lambda mine, base: f"{mine.cpu / base.cpu:.2f}" if base else "-"),
     ]
     if outcome.group.workload.stream:
         columns += [
@@ -129,6 +130,10 @@ def _columns(outcome: Outcome) -> list[Column]:
     return columns
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
 def _percent(figures: Figures) -> float:
     """Return how far the runs lie apart, of their median."""
     low, high = figures.spread
@@ -141,9 +146,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "sink": outcome.sink.value,
         "placement": outcome.group.placement.value,
         "round_trip": outcome.round_trip,
-        "figures": {
-            name: dataclasses.asdict(figures) for name, figures in outcome.figures.items()
-        },
+        "figures": {name: dataclasses.asdict(figures) for name, figures in outcome.figures.items()},
         "runs": {
             name: [dataclasses.asdict(sample) for sample in samples]
             for name, samples in outcome.samples.items()

@@ -24,7 +24,7 @@ SOURCE = BENCH / "sink" / "fastsink.c"
 SINK_CORE = 0
 
 
-class SinkMissing(Exception):
+class SinkMissingError(Exception):
     """A sink cannot be had on this machine; the text says why."""
 
 
@@ -48,17 +48,20 @@ class RunningSink:
 
 
 @contextlib.contextmanager
-def run_sink(kind: Sink, folder: Path, certificates: Certificates) -> Iterator[RunningSink]:
-    """Run a sink, tied to the first core, for the length of a ``with`` block.
+def run_sink(
+    kind: Sink, folder: Path, certificates: Certificates, *, core: int | None = SINK_CORE
+) -> Iterator[RunningSink]:
+    """Run a sink for the length of a ``with`` block.
 
     Args:
         kind: Which sink.
         folder: Scratch space.
         certificates: What it proves its identity with, where it has STARTTLS.
+        core: The core to tie it to.
 
     Raises:
-        SinkMissing: It is not installed and cannot be built, or needs rights that we have not.
-        ServerFailed: It did not start.
+        SinkMissingError: It is not installed and cannot be built, or needs rights that we have not.
+        ServerError: It did not start.
     """
     port = free_port()
     if kind is Sink.POSTFIX:
@@ -76,7 +79,7 @@ def run_sink(kind: Sink, folder: Path, certificates: Certificates) -> Iterator[R
         else:
             command = [sys.executable, "-m", "bench.sink.pysink"]
         command += [str(port), str(counters), str(certificates.chain), str(certificates.key)]
-    with server(command, port, core=SINK_CORE, log=folder / f"{kind.value}.log"):
+    with server(command, port, core=core, log=folder / f"{kind.value}.log"):
         yield RunningSink(kind, port, counters)
 
 
@@ -85,7 +88,7 @@ def run_postfix_sink(port: int, folder: Path, certificates: Certificates) -> Ite
     """Run a Postfix that accepts everything and discards it."""
     missing = postfix.missing()
     if missing:
-        raise SinkMissing(missing)
+        raise SinkMissingError(missing)
     with postfix.run(
         folder / "postfix-sink", port, transport="discard:", tls=certificates, core=SINK_CORE
     ):
@@ -96,22 +99,22 @@ def build_fastsink() -> Path:
     """Compile `fastsink`, with STARTTLS, unless that was done before; return the program.
 
     Raises:
-        SinkMissing: There is no compiler, or no OpenSSL to build with.
+        SinkMissingError: There is no compiler, or no OpenSSL to build with.
     """
     program = BUILD / "fastsink"
     if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
         return program
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise SinkMissing("fastsink: no C compiler (install gcc and libssl-dev)")
+        raise SinkMissingError("fastsink: no C compiler (install gcc and libssl-dev)")
     BUILD.mkdir(exist_ok=True)
     draft = BUILD / f"fastsink.{os.getpid()}"
     command = [compiler, "-O2", "-std=gnu17", "-Wall", "-Wextra", "-DWITH_TLS", str(SOURCE)]
     command += ["-o", str(draft), "-lssl", "-lcrypto", "-lpthread"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), "no reason")
-        raise SinkMissing(f"fastsink: {first} (install libssl-dev)")
+        raise SinkMissingError(f"fastsink: {first} (install libssl-dev)")
     draft.replace(program)
     return program
 
@@ -119,6 +122,6 @@ def build_fastsink() -> Path:
 def _smtp_sink(port: int) -> list[str]:
     tool = find_tool("smtp-sink")
     if tool is None:
-        raise SinkMissing("smtp-sink: install the postfix package")
+        raise SinkMissingError("smtp-sink: install the postfix package")
     rights = ["-u", "nobody"] if getpass.getuser() == "root" else []
     return [tool, *rights, f"127.0.0.1:{port}", "1024"]

@@ -1,4 +1,4 @@
-"""The table of workloads: what every client is asked to do, and how the machine is laid out for it."""
+"""The table of workloads: what every client is asked to do, and where on the machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class Placement(Enum):
     """Both on one core: the CPU per message is the work done, free of wake-ups across cores."""
     SPLIT = "split"
     """One core each: the wall clock shows what round trips cost."""
+    FREE = "free"
+    """Wherever the system puts them: for relays, which are several processes at once."""
 
 
 class Sink(Enum):
@@ -26,9 +28,19 @@ class Sink(Enum):
     FASTSINK = "fastsink"
     """Ours, in C: CHUNKING, STARTTLS, and counters that every run is checked against."""
     PYSINK = "pysink"
-    """The stand-in for `FASTSINK` where there is no C compiler; slow enough to flatten the ratios."""
+    """The stand-in for `FASTSINK` where there is no C compiler; slow, it flattens the ratios."""
     POSTFIX = "postfix"
     """A real Postfix smtpd, queue manager and all, whose deliveries are discarded."""
+    NONE = "-"
+    """Servers are measured themselves."""
+
+
+class Role(Enum):
+    """What is measured."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    RELAY = "relay"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class Workload:
         tls: Whether STARTTLS is required.
         stream: Whether the message is read from its file while it is sent.
         round_trip: Seconds that a delay proxy adds to each round trip.
+        role: What is measured.
+        extra: Whether a quick run leaves it out, unless it is asked for by name.
     """
 
     name: str
@@ -66,11 +80,14 @@ class Workload:
     tls: bool = False
     stream: bool = False
     round_trip: float = 0.0
+    role: Role = Role.CLIENT
+    extra: bool = False
 
 
 BOTH = (Sink.SMTP_SINK, Sink.FASTSINK)
 SAME = (Placement.SAME,)
 SPLIT = (Placement.SPLIT,)
+FREE = (Placement.FREE,)
 
 WORKLOADS = (
     Workload("W1", "4 KiB messages, one connection", 5000, 1500, 4 * KIB, sinks=BOTH),
@@ -109,5 +126,22 @@ WORKLOADS = (
     Workload(
         "W8", "4 KiB messages, one connection, real Postfix", 1000, 300, 4 * KIB,
         sinks=(Sink.POSTFIX,), placements=SPLIT, quick_placements=SPLIT,
+    ),
+    Workload(
+        "receive-1", "4 KiB messages into servers, one session", 5000, 2000, 4 * KIB,
+        role=Role.SERVER, sinks=(Sink.NONE,), placements=SPLIT, quick_placements=SPLIT, extra=True,
+    ),
+    Workload(
+        "receive-20", "4 KiB messages into servers, 20 sessions", 10000, 4000, 4 * KIB,
+        connections=20, role=Role.SERVER, sinks=(Sink.NONE,), placements=SPLIT,
+        quick_placements=SPLIT,
+    ),
+    Workload(
+        "relay-20", "4 KiB messages through a relay, 20 sessions", 5000, 2000, 4 * KIB,
+        connections=20, placements=FREE, quick_placements=FREE, role=Role.RELAY,
+    ),
+    Workload(
+        "relay-100", "4 KiB messages through a relay, 100 sessions", 5000, 2000, 4 * KIB,
+        connections=100, placements=FREE, quick_placements=FREE, role=Role.RELAY, extra=True,
     ),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""The programs under measurement: each takes one job, does it, and prints one JSON line of what it cost."""
+"""The programs under measurement: each does one job and prints one JSON line of what it cost."""

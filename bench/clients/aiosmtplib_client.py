@@ -51,9 +51,7 @@ async def work(job: Job, body: bytes, meter: Meter) -> None:
     """Do the whole job on the running loop."""
     with meter:
         context = ssl.create_default_context(cafile=job.ca) if job.tls else None
-        await asyncio.gather(
-            *(converse(job, share, body, context, meter) for share in job.shares)
-        )
+        await asyncio.gather(*(converse(job, share, body, context, meter) for share in job.shares))
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from typing import Self
 class Meter:
     """Wall clock, CPU and peak memory of a ``with`` block; imports done before it are not counted.
 
-    A client with one connection also says when its session is `ready` for the first message and when the last one is
-    `answered`; the time between the two is free of connection set-up.
+    A client with one connection also says when its session is `ready` for the first message and
+    when the last one is `answered`; the time between the two is free of connection set-up.
     """
 
     def __enter__(self) -> Self:

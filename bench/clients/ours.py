@@ -1,7 +1,8 @@
 """This project's client.
 
-The mode is ``default``, or ``pipelining=full|transaction|off`` with CHUNKING off, or ``chunking`` for BDAT always. Up to
-`Job.depth` sends are outstanding on each connection, refilled from their callbacks.
+The mode is ``default``, or ``pipelining=full|transaction|off`` with CHUNKING off, or ``chunking``
+for BDAT always. Up to `Job.depth` sends are outstanding on each connection, refilled from their
+callbacks.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Share:
         self.finished: Deferred[None] = Deferred()
 
     def start(self) -> Deferred[None]:
-        """Send the first `Job.depth` messages; the Deferred fires when all messages are accepted."""
+        """Send the first `Job.depth` messages; fires when all messages are accepted."""
         for _ in range(min(self._job.depth, self._unsent)):
             self._send_next()
         return self.finished
@@ -52,7 +53,7 @@ class Share:
         self._unsent -= 1
         message: bytes | BinaryIO = self._body
         if self._job.stream:
-            message = open(self._job.body, "rb")
+            message = open(self._job.body, "rb")  # noqa: SIM115 - whoever reads it closes it
         envelope = Envelope(self._sender, self._addresses)
         self._connection.send(envelope, message).addCallbacks(self._sent, self._failed)
 

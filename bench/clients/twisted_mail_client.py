@@ -1,20 +1,25 @@
-"""Twisted's own ESMTPClient; mode ``nodelay`` sets TCP_NODELAY on its connection, ``as-is`` leaves it alone."""
+"""Twisted's own ESMTPClient.
+
+Mode ``nodelay`` sets TCP_NODELAY on its connections, ``as-is`` leaves them alone.
+"""
+
+# ruff: noqa: N802, N803 - the names and arguments are Twisted's
 
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from twisted.internet import protocol, ssl, task
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.interfaces import IReactorTCP, ITCPTransport
 from twisted.mail import smtp
 
 from bench.clients.meter import Meter
 from bench.job import Job
 
 
-class Session(smtp.ESMTPClient):  # type: ignore[misc]
+class Session(smtp.ESMTPClient):
     """Sends its share of the messages one after the other, then QUIT."""
 
     def __init__(self, job: Job, messages: int, body: bytes, meter: Meter) -> None:
@@ -23,7 +28,7 @@ class Session(smtp.ESMTPClient):  # type: ignore[misc]
             with open(job.ca, "rb") as file:
                 trust = ssl.Certificate.loadPEM(file.read())
             authority = ssl.optionsForClientTLS(job.host, trustRoot=trust)
-        super().__init__(None, contextFactory=authority, identity=b"client.test")
+        super().__init__(None, contextFactory=authority, identity=b"client.test")  # type: ignore[no-untyped-call]
         self.requireTransportSecurity = job.tls
         self._job = job
         self._left = messages
@@ -33,8 +38,8 @@ class Session(smtp.ESMTPClient):  # type: ignore[misc]
 
     def connectionMade(self) -> None:
         if self._job.mode == "nodelay":
-            self.transport.setTcpNoDelay(True)
-        super().connectionMade()
+            cast(ITCPTransport, self.transport).setTcpNoDelay(True)
+        super().connectionMade()  # type: ignore[no-untyped-call]
 
     def getMailFrom(self) -> str | None:
         if not self._started:
@@ -59,7 +64,7 @@ class Session(smtp.ESMTPClient):  # type: ignore[misc]
             raise RuntimeError(f"reply {code} {resp!r}, {numOk} recipients")
 
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
-        super().connectionLost(reason)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.lost.callback(None)
 
 

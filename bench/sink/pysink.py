@@ -1,4 +1,4 @@
-"""The stand-in for ``fastsink`` where it cannot be compiled: the same arguments, counters and extensions, but slow.
+"""The stand-in for ``fastsink`` where that cannot be compiled: the same, but slow.
 
 Usage: ``python -m bench.sink.pysink PORT COUNTERS CERTIFICATE KEY``.
 """
