@@ -16,7 +16,7 @@ from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.session.events import Event
 from txsmtpconn.session.policy import Timeouts
 from txsmtpconn.session.tables import FIRST_CODE, MAY_LEAVE, Effect, Expected, State, Verb, row
-from txsmtpconn.session.transaction import Operation
+from txsmtpconn.session.transaction import Operation, Transaction
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.limits import ReplyLimits
@@ -218,11 +218,16 @@ class Conversation:
             self.trace(Direction.RECEIVED, b"%d%b%b" % (reply.code, separator, line), False)
 
     def _on_violation(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        self.expect(expected, operation, first=True)
         text = f"the reply makes no sense after {expected.value}"
         self.end(ProtocolError(text, reply=reply, command=_command(expected)))
 
     def _on_closing(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         """RFC 5321 section 3.8: whatever 421 answers, the server is going."""
+        if isinstance(operation, Transaction):
+            operation.note_closing(reply, expected)
+        else:
+            self.expect(expected, operation, first=True)
         text = "the server closed the session"
         self.end(ConnectionLostError(text, reply=reply, command=_command(expected)))
 

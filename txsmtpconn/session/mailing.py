@@ -149,9 +149,11 @@ class Mailing:
         conversation = self._conversation
         if not conversation.owed:
             return True
+        # RFC 2920 section 3.1: nothing may follow NOOP and its like before they are answered.
         return (
             self._pipelining is Pipelining.FULL
             and conversation.extensions.pipelining
+            and isinstance(conversation.owed[-1][1], Transaction)
             and len(self.active) < self._window.transactions
             and conversation.unanswered < self._window.octets
         )

@@ -11,6 +11,7 @@ from enum import IntEnum
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import EnvelopeError, MessageError, ProtocolError, SMTPError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
+from txsmtpconn.session.tables import Expected
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing
 
@@ -175,6 +176,17 @@ class Transaction(Operation):
     def mail_refused(self) -> bool:
         """Whether MAIL was answered by something else than success."""
         return self.mail_reply is not None and not self.mail_reply.is_positive
+
+    def note_closing(self, reply: Reply, expected: Expected) -> None:
+        """Note a 421, which answered ``expected``, where the other replies are."""
+        if expected is Expected.MAIL:
+            self.mail_reply = reply
+        elif expected is Expected.RCPT:
+            self.rcpt_replies.append(reply)
+        elif expected is Expected.DATA:
+            self.data_reply = reply
+        else:
+            self.refusal = reply
 
     def outcomes(self) -> list[RecipientOutcome]:
         """Return what became of each recipient, in their order: the delivery truth table."""
