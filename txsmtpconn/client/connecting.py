@@ -89,7 +89,7 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
         timer = reactor.callLater(timeout, give_up)
     try:
         return await connecting
-    except Exception as reason:  # noqa: BLE001 - an endpoint of the caller's may raise anything
+    except Exception as reason:
         if late:
             raise DeadlineError(f"no connection within {timeout:g} s", command="CONN") from None
         if isinstance(reason, CancelledError):
@@ -121,7 +121,7 @@ def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions)
         # A TLS transport has its protocol under another name.
         name = "wrappedProtocol" if hasattr(transport, "wrappedProtocol") else "protocol"
         setattr(transport, name, connection)
-        connection.makeConnection(transport)
+        connection.makeConnection(transport)  # type: ignore[no-untyped-call]
         return
     factory = _One(connection)
     try:
@@ -138,5 +138,5 @@ class _One(SMTPConnectionFactory):
     def __init__(self, connection: SMTPConnection) -> None:
         self._connection = connection
 
-    def buildProtocol(self, addr: object) -> SMTPConnection:  # noqa: ARG002
+    def buildProtocol(self, addr: object) -> SMTPConnection:
         return self._connection

@@ -47,7 +47,7 @@ class SMTPConnectionFactory(ClientFactory):
         """
         return self._next.wait()
 
-    def buildProtocol(self, addr: IAddress | None) -> SMTPConnection:  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> SMTPConnection:
         connection = SMTPConnection(self._reactor, self._options, clock=self._clock)
         connection.factory = self
         connection.when_ready().addCallbacks(self._became_ready, self._failed)
@@ -55,7 +55,7 @@ class SMTPConnectionFactory(ClientFactory):
 
     def clientConnectionFailed(
         self,
-        connector: IConnector,  # noqa: ARG002
+        connector: IConnector,
         reason: Failure,
     ) -> None:
         self._tell().fail(connection_error(reason, self._options))

@@ -163,50 +163,39 @@ class Line:
     # -- outputs
 
     def _act(self, event: Event) -> None:
-        kind = type(event)
-        if kind is TransactionEnded:
-            tag: Any = event.transaction.tag  # type: ignore[union-attr]
+        # An operation without a tag belongs to a call that has been answered already.
+        tag: Any
+        if isinstance(event, TransactionEnded):
+            tag = event.transaction.tag
             if tag is not None:
                 tag.transaction_ended()
-        else:
-            _ACTIONS[kind](self, event)
+            return
+        match event:
+            case OperationEnded(operation, reply, error):
+                tag, operation.tag = operation.tag, None
+                if tag is not None:
+                    tag.operation_ended(reply, error)
+            case ChallengeReceived(operation, challenge):
+                tag = operation.tag
+                if tag is not None:
+                    tag.challenged(challenge)
+            case BodyWanted(transaction) | BodyUnwanted(transaction) | MarkDue(transaction):
+                tag = transaction.tag
+                if tag is not None:
+                    tag.body_event(event)
+            case TLSAgreed():
+                self._owner.start_tls()
+            case Ready():
+                self._on_ready()
+            case SessionEnded(cause):
+                self._on_session_ended(cause)
 
-    def _on_body_wanted(self, event: BodyWanted) -> None:
-        tag: Any = event.transaction.tag
-        if tag is not None:
-            tag.body_wanted()
-
-    def _on_body_unwanted(self, event: BodyUnwanted) -> None:
-        tag: Any = event.transaction.tag
-        if tag is not None:
-            tag.body_unwanted()
-
-    def _on_mark_due(self, event: MarkDue) -> None:
-        tag: Any = event.transaction.tag
-        if tag is not None:
-            tag.mark_due()
-
-    def _on_challenge(self, event: ChallengeReceived) -> None:
-        tag: Any = event.operation.tag
-        if tag is not None:
-            tag.challenged(event.data)
-
-    def _on_operation_ended(self, event: OperationEnded) -> None:
-        tag: Any = event.operation.tag
-        if tag is not None:
-            event.operation.tag = None
-            tag.operation_ended(event.reply, event.error)
-
-    def _on_tls_agreed(self, _: TLSAgreed) -> None:
-        self._owner.start_tls()
-
-    def _on_ready(self, _: Ready) -> None:
+    def _on_ready(self) -> None:
         self._open = True
         self._owner.session_ready()
         self._advance()
 
-    def _on_session_ended(self, event: SessionEnded) -> None:
-        cause = event.cause
+    def _on_session_ended(self, cause: SMTPError | None) -> None:
         # Calls that come later are refused by the session itself.
         self._open = True
         self._owner.session_ended(cause)
@@ -240,18 +229,6 @@ class Line:
             abort(self.transport)
         else:
             self.take(self.session.handle_timer(self.now()))
-
-
-_ACTIONS: dict[type, Callable[[Line, Any], None]] = {
-    BodyWanted: Line._on_body_wanted,
-    BodyUnwanted: Line._on_body_unwanted,
-    MarkDue: Line._on_mark_due,
-    ChallengeReceived: Line._on_challenge,
-    OperationEnded: Line._on_operation_ended,
-    TLSAgreed: Line._on_tls_agreed,
-    Ready: Line._on_ready,
-    SessionEnded: Line._on_session_ended,
-}
 
 
 def abort(transport: Any) -> None:

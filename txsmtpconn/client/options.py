@@ -158,10 +158,14 @@ class ConnectionOptions:
 
     def _settle_road(self) -> None:
         """Check what leads to the server."""
-        roads = [road for road in ("path", "endpoint", "transport") if getattr(self, road) is not None]
+        roads = [
+            road for road in ("path", "endpoint", "transport") if getattr(self, road) is not None
+        ]
         if len(roads) > 1:
             raise ConfigError(f"options {' and '.join(roads)} exclude each other")
-        if self.path is not None and (not isinstance(self.path, str) or not self.path or "\0" in self.path):
+        if self.path is not None and (
+            not isinstance(self.path, str) or not self.path or "\0" in self.path
+        ):
             raise ConfigError(f"option path is the path of a unix socket, not {self.path!a}")
         if self.endpoint is not None and not IStreamClientEndpoint.providedBy(self.endpoint):
             raise ConfigError("option endpoint is no IStreamClientEndpoint")

@@ -201,9 +201,9 @@ class SMTPConnection(Protocol):
         except SMTPError as error:
             return fail(error)
         except Exception as reason:  # noqa: BLE001 - a caller's object may raise anything
-            error = MessageError("the message cannot be read", command="API")
-            error.__cause__ = reason
-            return fail(error)
+            unreadable = MessageError("the message cannot be read", command="API")
+            unreadable.__cause__ = reason
+            return fail(unreadable)
         sending = Sending(self._line, envelope, source, before_mark)
         deferred = sending.deferred
         assert deferred is not None
@@ -240,9 +240,7 @@ class SMTPConnection(Protocol):
         elif self._line.transport is not None:
             abort(self._line.transport)
 
-    def _call(
-        self, operation: Operation, judge: Callable[[Reply | None], Any]
-    ) -> Deferred[Any]:
+    def _call(self, operation: Operation, judge: Callable[[Reply | None], Any]) -> Deferred[Any]:
         call = Call(self._line, operation, judge)
         deferred = call.deferred
         self._line.enter(call)
@@ -325,7 +323,8 @@ class SMTPConnection(Protocol):
             self._line.end(error)
             return
         # An adopted socket is a server's to Twisted, which would take the wrong side in TLS.
-        transport.startTLS(connections, getattr(transport, "_tlsClientDefault", True))
+        starting: Any = transport
+        starting.startTLS(connections, getattr(transport, "_tlsClientDefault", True))
 
     def session_ready(self) -> None:
         """Take note that mail may be sent."""
@@ -400,5 +399,3 @@ def _told_by_openssl(reason: BaseException) -> str:
     entries = reason.args[0] if reason.args and isinstance(reason.args[0], (list, tuple)) else ()
     told = "; ".join(str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry)
     return f"TLS failed: {told or type(reason).__name__}"
-
-

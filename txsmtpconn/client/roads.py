@@ -107,8 +107,11 @@ class _BoundedResolver:
         self._reactor = reactor
         self._seconds = seconds
 
-    def resolveHostName(
-        self, resolutionReceiver: Any, *arguments: Any, **options: Any
+    def resolveHostName(  # noqa: N802
+        self,
+        resolutionReceiver: Any,  # noqa: N803
+        *arguments: Any,
+        **options: Any,
     ) -> IHostResolution:
         receiver = _BoundedReceiver(resolutionReceiver)
         receiver.deadline = self._reactor.callLater(self._seconds, receiver.resolutionComplete)
@@ -126,14 +129,14 @@ class _BoundedReceiver:
     def __init__(self, receiver: Any) -> None:
         self._receiver: Any = receiver
 
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803
         self._receiver.resolutionBegan(resolutionInProgress)
 
-    def addressResolved(self, address: Any) -> None:
+    def addressResolved(self, address: Any) -> None:  # noqa: N802
         if self._receiver is not None:
             self._receiver.addressResolved(address)
 
-    def resolutionComplete(self) -> None:
+    def resolutionComplete(self) -> None:  # noqa: N802
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return

@@ -30,6 +30,7 @@ from txsmtpconn.net.bodies import Body
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
+from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue
 from txsmtpconn.session.transaction import Transaction
 
 #: Called when all of a message but its end mark has left; that follows when the Deferred fires.
@@ -57,7 +58,6 @@ class Sending:
     _awaited: Deferred[bytes] | None = None
     _pump: BodyPump | None = None
     _cancelled = False
-    _streaming_since: float | None = None
     # Of a message that takes several transactions: the outcomes so far, by the recipients' place,
     # the places that the present transaction is for, and those still to come.
     _outcomes: list[RecipientOutcome | None] | None = None
@@ -157,9 +157,17 @@ class Sending:
         )
         self._line.take(self._line.session.submit(transaction))
 
-    def body_wanted(self) -> None:
-        """The server is ready: open the source and let the chunks flow."""
-        self._streaming_since = self._line.now()
+    def body_event(self, event: BodyWanted | BodyUnwanted | MarkDue) -> None:
+        """Take what the session says of a body that does not go in one piece."""
+        match event:
+            case BodyWanted():
+                self._open_source()
+            case BodyUnwanted():
+                self._release_source()
+            case MarkDue(transaction):
+                self._ask_for_mark(transaction)
+
+    def _open_source(self) -> None:
         try:
             body = self._body or self._source.open()
         except Exception:  # noqa: BLE001 - a caller's source may raise anything
@@ -174,14 +182,8 @@ class Sending:
             fail=self._source_broke,
         )
 
-    def body_unwanted(self) -> None:
-        """The server has said its last word, or nothing: leave the source alone."""
-        self._release_source()
-
-    def mark_due(self) -> None:
-        """All but the end mark has left: ask whether that may."""
-        transaction = self._transaction
-        if transaction is None or self._before_mark is None:
+    def _ask_for_mark(self, transaction: Transaction) -> None:
+        if self._before_mark is None:
             return
         asked = maybeDeferred(self._before_mark)
         asked.addCallbacks(
@@ -235,11 +237,7 @@ class Sending:
 
     def _open_to_more(self) -> bool:
         transaction, line = self._transaction, self._line
-        return (
-            transaction is not None
-            and not line.choked
-            and line.session.wants_body(transaction)
-        )
+        return transaction is not None and not line.choked and line.session.wants_body(transaction)
 
     def _deliver(self, chunk: bytes) -> None:
         transaction, line = self._transaction, self._line

@@ -123,9 +123,7 @@ def options_from_url(url: str) -> ConnectionOptions:
     return ConnectionOptions(**read_url(url))
 
 
-def read_url(
-    url: str, more: Mapping[str, tuple[str, Reader]] | None = None
-) -> dict[str, Any]:
+def read_url(url: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> dict[str, Any]:
     """Return the options in a URL by name, without giving defaults to the others.
 
     Args:
@@ -171,9 +169,7 @@ def read_url(
 
 def _credentials(userinfo: str) -> Credentials:
     user, colon, password = userinfo.partition(":")
-    return Credentials(
-        _decoded(user, "user"), _decoded(password, "password") if colon else None
-    )
+    return Credentials(_decoded(user, "user"), _decoded(password, "password") if colon else None)
 
 
 def _read_query(query: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str, Any]:
@@ -185,6 +181,7 @@ def _read_query(query: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str,
         if not equals:
             raise ConfigError(f"URL key {key!a} has no value")
         text = _decoded(value, "query")
+        found: tuple[str, Reader] | None
         if key == "tls.servername":
             found, into = ("servername", _text), options
         elif key.startswith("tls."):

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
-from email.policy import Policy
 from io import BytesIO, TextIOBase
 from typing import Any, Protocol
 
@@ -167,7 +166,7 @@ def _encoded(text: str) -> bytes:
 
 def _flattened(message: Message[Any, Any]) -> MemorySource:
     """Render a message object with CRLF and, where its addresses need it, UTF-8 header fields."""
-    policy: Policy[Any] = message.policy.clone(linesep="\r\n")
+    policy: Any = message.policy.clone(linesep="\r\n")
     utf8 = bool(getattr(policy, "utf8", False)) or (
         isinstance(message, EmailMessage) and _has_international_address(message)
     )

@@ -124,9 +124,7 @@ class TLSOptions:
     minimum_version: str = "1.2"
     connection_creator: Any = None
     # The context of these options, made on first use.  A list, as the class is frozen.
-    _context: list[SSL.Context] = field(
-        default_factory=list, init=False, repr=False, compare=False
-    )
+    _context: list[SSL.Context] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.verify, bool):
