@@ -53,8 +53,9 @@ class Figures:
     """The medians of several samples, in the units of the budgets."""
 
     rate: float
-    spread: tuple[float, float]
+    rate_spread: tuple[float, float]
     cpu: float
+    cpu_spread: tuple[float, float]
     throughput: float
     latency: float
     memory: float | None
@@ -77,12 +78,14 @@ def summarise(samples: list[Sample], size: int, round_trip: float | None) -> Fig
     """
     rates = [sample.messages / sample.wall for sample in samples]
     rate = statistics.median(rates)
+    cpu = [sample.cpu / sample.messages * 1e6 for sample in samples]
     memory = [sample.memory / MIB for sample in samples if sample.memory is not None]
     trips = [(s.transfer or s.wall) / s.messages / round_trip for s in samples if round_trip]
     return Figures(
         rate=rate,
-        spread=(min(rates), max(rates)),
-        cpu=statistics.median(sample.cpu / sample.messages for sample in samples) * 1e6,
+        rate_spread=(min(rates), max(rates)),
+        cpu=statistics.median(cpu),
+        cpu_spread=(min(cpu), max(cpu)),
         throughput=rate * size / MIB,
         latency=1000 / rate,
         memory=statistics.median(memory) if memory else None,
@@ -184,4 +187,6 @@ def _check(job: Job, sink: RunningSink, messages: int, octets: int) -> None:
 
 
 def _last_line(text: str) -> str:
-    return text.splitlines()[-1] if text else "it said nothing"
+    """Return the last line that says something; Twisted ends its tracebacks with brackets."""
+    lines = (line.strip() for line in reversed(text.splitlines()))
+    return next((line for line in lines if any(map(str.isalpha, line))), "it said nothing")

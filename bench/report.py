@@ -111,9 +111,10 @@ def _columns(outcome: Outcome) -> list[Column]:
     ratio = f"x {outcome.reference}"
     columns: list[Column] = [
         ("messages/s", lambda mine, _: _number(mine.rate)),
-        ("spread", lambda mine, _: f"{_percent(mine):.0f} %" if mine.runs > 1 else "-"),
+        ("spread", lambda mine, _: _spread(mine, mine.rate, mine.rate_spread)),
         (ratio, lambda mine, base: f"{mine.rate / base.rate:.2f}" if base else "-"),
         ("CPU us/message", lambda mine, _: f"{mine.cpu:,.1f}"),
+        ("spread", lambda mine, _: _spread(mine, mine.cpu, mine.cpu_spread)),
         (ratio, lambda mine, base: f"{mine.cpu / base.cpu:.2f}" if base else "-"),
     ]
     if outcome.group.workload.stream:
@@ -134,10 +135,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _percent(figures: Figures) -> float:
+def _spread(figures: Figures, median: float, ends: tuple[float, float]) -> str:
     """Return how far the runs lie apart, of their median."""
-    low, high = figures.spread
-    return (high - low) / figures.rate * 100
+    low, high = ends
+    return f"{(high - low) / median * 100:.0f} %" if figures.runs > 1 else "-"
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

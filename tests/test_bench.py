@@ -57,7 +57,7 @@ def test_medians_are_in_the_units_of_the_budgets() -> None:
     samples = [Sample(100, wall, 0.05, 0.5, 3 * MIB) for wall in (0.5, 2.0, 1.0)]
     figures = summarise(samples, MIB, round_trip=0.02)
     assert figures.rate == pytest.approx(100)
-    assert figures.spread == pytest.approx((50, 200))
+    assert figures.rate_spread == pytest.approx((50, 200))
     assert figures.throughput == 100
     assert figures.latency == 10
     assert figures.cpu == pytest.approx(500)

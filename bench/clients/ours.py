@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from bench.clients.meter import Meter
+from bench.clients.reacting import run
 from bench.job import Job
 from txsmtpconn import ConnectionOptions, Envelope, SendResult, SMTPConnection, TLSOptions, connect
 
@@ -93,4 +93,4 @@ async def work(reactor: Any, job: Job) -> None:
 
 
 if __name__ == "__main__":
-    task.react(work, (Job.from_arguments(),))
+    run(work)

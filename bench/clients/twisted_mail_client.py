@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, cast
 
-from twisted.internet import protocol, ssl, task
+from twisted.internet import protocol, ssl
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTCP, ITCPTransport
 from twisted.mail import smtp
 
 from bench.clients.meter import Meter
+from bench.clients.reacting import run
 from bench.job import Job
 
 
@@ -100,4 +101,4 @@ async def work(reactor: IReactorTCP, job: Job) -> None:
 
 
 if __name__ == "__main__":
-    task.react(work, (Job.from_arguments(),))
+    run(work)
