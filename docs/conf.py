@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import txsmtpconn
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "txsmtpconn"
 author = "The txsmtpconn authors"
@@ -10,6 +15,7 @@ project_copyright = f"2026 {author}"
 version = release = txsmtpconn.__version__
 
 extensions = [
+    "session_tables",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.extlinks",
@@ -34,6 +40,9 @@ napoleon_numpy_docstring = False
 # "Attributes:" as a list under the class, so that autodoc may list the same fields itself.
 napoleon_use_ivar = True
 
+# What a Deferred fails with.
+napoleon_custom_sections = [("Errbacks", "params_style")]
+
 doctest_test_doctest_blocks = "default"
 
 # Names that annotations and docstrings mention and that no page of ours describes: those of the
@@ -42,6 +51,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|OpenSSL|cryptography|idna|service_identity|collections|email)\b.*"),
     ("py:.*", r"(typing|abc|enum|pathlib|ssl|os|io|types|datetime|sqlite3)\b.*"),
     ("py:.*", r"txsmtpconn\.(wire|sasl|session|net|client|server|relay|sink|testing)\..*"),
+    ("py:class", r"<InterfaceClass .*"),
     ("py:class", r"[A-Za-z_]*"),
     ("py:exc", r"[A-Za-z_]*"),
 ]
