@@ -27,6 +27,8 @@ def connection_options(job: Job) -> ConnectionOptions:
         variant = {"chunking": "off", "pipelining": job.mode.removeprefix("pipelining=")}
     if job.tls:
         variant |= {"require_tls": True, "tls": TLSOptions(ca_file=job.ca)}
+    else:
+        variant["ignore_tls"] = True  # the sink offers it
     return ConnectionOptions(host=job.host, port=job.port, name="client.test", **variant)
 
 
