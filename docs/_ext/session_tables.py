@@ -13,20 +13,18 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from txsmtpconn.session.server_tables import LEGALITY, VERBS, Phase
-from txsmtpconn.session.tables import EFFECTS, MAY_LEAVE, Effect, State, Verb, effect
+from txsmtpconn.session.tables import EFFECTS, MAY_LEAVE, Effect, Verb, effect
 
 Rows = list[list[str]]
 
 
 def may_leave() -> Rows:
     """State by state, the commands that a client may write."""
-    return [["state", "may leave"]] + [
-        [
-            _code(state.name),
-            ", ".join(verb.name.replace("_", " ") for verb in Verb if row[verb]) or "nothing",
-        ]
-        for state, row in ((state, MAY_LEAVE[state]) for state in State)
-    ]
+    rows = [["state", "may leave"]]
+    for state, row in MAY_LEAVE.items():
+        verbs = (verb.name.replace("_", " ") for verb in Verb if row[verb])
+        rows.append([_code(state.name), ", ".join(verbs) or "nothing"])
+    return rows
 
 
 def effects() -> Rows:
