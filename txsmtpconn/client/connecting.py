@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -92,7 +93,7 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     except Exception as reason:
         if late:
             raise DeadlineError(f"no connection within {timeout:g} s", command="CONN") from None
-        if isinstance(reason, CancelledError):
+        if isinstance(reason, (CancelledError, ConnectingCancelledError)):
             raise SendCancelled("connecting was cancelled", command="CONN") from None
         raise connection_error(Failure(), options) from reason
     finally:
