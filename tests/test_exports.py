@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
@@ -110,15 +109,3 @@ def test_unknown_name_is_an_attribute_error() -> None:
     """A misspelt name fails as in any other module."""
     with pytest.raises(AttributeError, match="has no attribute 'conect'"):
         txsmtpconn.conect  # noqa: B018
-
-
-@pytest.mark.parametrize("page", ["README.md"])
-def test_examples_use_public_names(page: str) -> None:
-    """The Python shown to a newcomer compiles, and imports only names that we export."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        tree = ast.parse(block)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "txsmtpconn":
-                assert {alias.name for alias in node.names} <= expected()
