@@ -612,7 +612,7 @@ def test_a_source_that_fails_never_completes_its_message() -> None:
     talk.hears()
     talk.acts(talk.session.abort_body(one, reason))
     assert talk.hears() == b""
-    assert cause(talk) is reason
+    assert cause(talk).__cause__ is reason
     assert deliveries(one) == deliveries(two) == ["NOT_SENT"]
     assert one.outcomes()[0].error is reason
 
@@ -707,7 +707,7 @@ def test_row_16_cancelled_with_data_out_awaits_earlier_replies_and_never_sends_a
     assert talk.session.state is State.DRAINING
     talk.says(b"250 one\r\n" + GO)
     assert deliveries(one) == ["ACCEPTED"]
-    assert cause(talk) is CANCELLED
+    assert cause(talk).__cause__ is CANCELLED
     assert talk.hears() == b""
 
 
@@ -719,7 +719,7 @@ def test_row_16_cancelled_while_the_body_runs() -> None:
     talk.hears()
     talk.acts(talk.session.withdraw(one, CANCELLED))
     assert talk.got(BodyUnwanted)
-    assert cause(talk) is CANCELLED
+    assert cause(talk).__cause__ is CANCELLED
     assert talk.hears() == b""
     assert deliveries(one) == ["NOT_SENT"]
 

@@ -128,7 +128,9 @@ class Mailing:
         asked = transaction.data_asked and not transaction.mark_left and not transaction.chunked
         self.end(transaction, cause)
         if asked:
-            self.drain_cause = cause
+            text = "the connection ends with a message that was broken off"
+            self.drain_cause = ConnectionLostError(text, command="DATA")
+            self.drain_cause.__cause__ = cause
             self._conversation.enter(State.DRAINING)
             self._end_if_drained()
 

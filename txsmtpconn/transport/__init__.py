@@ -1,0 +1,8 @@
+"""Many connections to one next hop, as one place to send mail to."""
+
+from __future__ import annotations
+
+from txsmtpconn.transport.options import PoolOptions
+from txsmtpconn.transport.pool import Pool
+
+__all__ = ["Pool", "PoolOptions"]
