@@ -32,6 +32,7 @@ from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
 from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue
 from txsmtpconn.session.transaction import Transaction
+from txsmtpconn.wire.reply import Reply
 
 #: Called when all of a message but its end mark has left; that follows when the Deferred fires.
 BeforeMark = Callable[[], Deferred[Any]]
@@ -61,6 +62,7 @@ class Sending:
     # Of a message that takes several transactions: the outcomes so far, by the recipients' place,
     # the places that the present transaction is for, and those still to come.
     _outcomes: list[RecipientOutcome | None] | None = None
+    _reply: Reply | None = None
     _present: Sequence[int] = ()
     _left: Sequence[int] = ()
 
@@ -108,14 +110,15 @@ class Sending:
         return self._awaited is None
 
     def _first_arrived(self, chunk: bytes) -> None:
-        self._awaited = None
-        if self.deferred is not None:
+        if self._awaited is not None:
+            self._awaited = None
             self._seen(chunk)
             self._line.leave(self)
 
     def _first_failed(self, failure: Failure) -> None:
-        self._awaited = None
-        if self.deferred is not None:
+        # Unless it was us who gave up waiting.
+        if self._awaited is not None:
+            self._awaited = None
             self.fail(_source_failed(failure))
             self._line.leave(self)
 
@@ -198,6 +201,7 @@ class Sending:
         # No cycle may be left behind: collecting them costs more than the message did.
         transaction.tag = self._transaction = None
         self._release_source()
+        self._reply = transaction.last_reply or self._reply
         outcomes = transaction.outcomes()
         if len(outcomes) == 1 and self._outcomes is None:
             self._finish(outcomes, transaction)
@@ -308,7 +312,7 @@ class Sending:
     def _result(self, outcomes: list[RecipientOutcome], transaction: Transaction) -> SendResult:
         return SendResult(
             tuple(outcomes),
-            reply=transaction.last_reply,
+            reply=self._reply,
             ehlo=self._line.session.extensions.lines,
             message_size=transaction.octets,
         )
