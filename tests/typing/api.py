@@ -22,12 +22,16 @@ from txsmtpconn import (
     Recipient,
     RecipientOutcome,
     SendResult,
+    ServerOptions,
     SMTPConnection,
     SMTPConnectionFactory,
     SMTPError,
+    SMTPRejection,
+    SMTPServerFactory,
     TLSOptions,
     __version__,
     connect,
+    simple_server,
 )
 
 assert_type(__version__, str)
@@ -82,6 +86,22 @@ async def converse(reactor: Any) -> None:
 def listen(reactor: Any) -> SMTPConnectionFactory:
     """The factory serves those who bring their own endpoint."""
     return SMTPConnectionFactory(reactor, ConnectionOptions(host="mail.example.org"))
+
+
+class Hooks:
+    """Hooks are methods of any object."""
+
+    async def on_rcpt_to(self, session: object, address: str, parameters: object) -> None:
+        """Refuse a recipient."""
+        raise SMTPRejection(550, "5.1.1", "No such user here")
+
+
+def serve(reactor: Any) -> list[SMTPServerFactory]:
+    """A server is a function, or an object with hooks."""
+    return [
+        simple_server(reactor, print, max_size=1000),
+        SMTPServerFactory(reactor, Hooks(), ServerOptions(lmtp=True)),
+    ]
 
 
 if __name__ == "__main__":
