@@ -58,7 +58,8 @@ _TIMEOUT: Final = {
     Expected.MARK: "mark",
     Expected.QUIT: "quit",
 }
-_ROWS: Final = {expected: _Row(expected) for expected in Expected}
+#: Indexed by ``Expected``.
+_ROWS: Final = tuple(_Row(expected) for expected in Expected)
 
 
 class Conversation:
@@ -219,7 +220,7 @@ class Conversation:
 
     def _on_violation(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         self.expect(expected, operation, first=True)
-        text = f"the reply makes no sense after {expected.value}"
+        text = f"the reply makes no sense after {expected.text}"
         self.end(ProtocolError(text, reply=reply, command=_command(expected)))
 
     def _on_closing(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
@@ -282,4 +283,4 @@ def _command(expected: Expected) -> str:
         return "CONN"
     if expected in (Expected.BODY, Expected.MARK):
         return "DATA"
-    return str(expected.value)
+    return expected.text

@@ -86,31 +86,55 @@ MAY_LEAVE: Mapping[State, tuple[bool, ...]] = {
 }
 
 
-class Expected(Enum):
+class Expected(IntEnum):
     """What a reply answers."""
 
-    GREETING = "the greeting"
-    HELLO = "EHLO"
-    HELO = "HELO"
-    STARTTLS = "STARTTLS"
+    GREETING = 0
+    HELLO = 1
+    HELO = 2
+    STARTTLS = 3
     #: AUTH, and each response of ours in its dialogue.
-    AUTH = "AUTH"
+    AUTH = 4
     #: The ``*`` by which we gave a dialogue up.
-    AUTH_CANCELLED = "AUTH *"
-    MAIL = "MAIL FROM"
-    RCPT = "RCPT TO"
-    DATA = "DATA"
+    AUTH_CANCELLED = 5
+    MAIL = 6
+    RCPT = 7
+    DATA = 8
     #: Nothing yet: mail data is running, and its end mark has not left.
-    BODY = "mail data"
+    BODY = 9
     #: The end of mail data: CRLF.CRLF, or the last octet of the last chunk.
-    MARK = "end of mail data"
+    MARK = 10
     #: A chunk that is not the last.
-    CHUNK = "BDAT"
+    CHUNK = 11
     #: An RSET that the session itself put before a transaction.
-    RSET = "RSET"
+    RSET = 12
     #: RSET, NOOP or another command that the caller asked for.
-    OPERATION = "command"
-    QUIT = "QUIT"
+    OPERATION = 13
+    QUIT = 14
+
+    @property
+    def text(self) -> str:
+        """What errors call it: the command, where there is one."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    Expected.GREETING: "the greeting",
+    Expected.HELLO: "EHLO",
+    Expected.HELO: "HELO",
+    Expected.STARTTLS: "STARTTLS",
+    Expected.AUTH: "AUTH",
+    Expected.AUTH_CANCELLED: "AUTH *",
+    Expected.MAIL: "MAIL FROM",
+    Expected.RCPT: "RCPT TO",
+    Expected.DATA: "DATA",
+    Expected.BODY: "mail data",
+    Expected.MARK: "end of mail data",
+    Expected.CHUNK: "BDAT",
+    Expected.RSET: "RSET",
+    Expected.OPERATION: "command",
+    Expected.QUIT: "QUIT",
+}
 
 
 class Effect(IntEnum):
