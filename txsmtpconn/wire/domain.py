@@ -83,7 +83,9 @@ def _a_labels(domain: str) -> str:
 
 def _check_literal(literal: str) -> None:
     content = literal[1:-1]
-    if not literal.endswith("]") or len(literal) > DOMAIN:
+    if len(literal) > DOMAIN:
+        raise LocalProtocolError(f"the address literal is longer than {DOMAIN} octets")
+    if not literal.endswith("]"):
         raise LocalProtocolError("the address literal does not end")
     try:
         if content[:5].lower() == "ipv6:":

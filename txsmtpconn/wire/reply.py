@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from txsmtpconn.wire.enhanced import EnhancedStatusCode, split_status_code
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
-from txsmtpconn.wire.limits import BLANK_LINES, RECEIVED_EXCERPT, ReplyLimits
+from txsmtpconn.wire.limits import BLANK_LINES, ReplyLimits
 
 _CR = 0x0D
 _EMPTY_LINES = (b"\r\n", b"\n")
@@ -229,7 +229,7 @@ class ReplyParser:
             # The unfinished line counts with the line end it lacks.
             size = (end if end >= 0 else len(buffer)) - start + 1
             if size > self._line:
-                self._fail("a reply line is too long", buffer[start : start + RECEIVED_EXCERPT])
+                self._fail("a reply line is too long", buffer[start : start + self._line])
             if end < 0:
                 return None
             line = buffer[start : end + 1]

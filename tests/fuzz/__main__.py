@@ -1,0 +1,33 @@
+"""Fuzz one target: ``python -m tests.fuzz TARGET [libFuzzer options]``.
+
+With atheris installed the search is led by coverage and runs until it is stopped or finds
+something. Without it the plain driver runs a hundred thousand inputs from a new seed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import sys
+
+from tests.fuzz.driver import drive
+from tests.fuzz.wire_targets import TARGETS
+
+
+def main(arguments: list[str]) -> None:
+    """Run the target that the first argument names."""
+    if len(arguments) < 2 or arguments[1] not in TARGETS:
+        raise SystemExit(f"targets: {', '.join(sorted(TARGETS))}")
+    target, seeds = TARGETS[arguments[1]]
+    try:
+        atheris = importlib.import_module("atheris")
+    except ModuleNotFoundError:
+        drive(target, seeds, 100_000, seed=random.randrange(2**32))
+        return
+    atheris.instrument_all()
+    atheris.Setup([arguments[0], *arguments[2:]], target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,264 @@
+"""Replies: values, rendering, and the incremental parser."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from tests.vectors.replies import BROKEN_REPLIES, REPLIES
+from txsmtpconn.wire.enhanced import EnhancedStatusCode
+from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
+from txsmtpconn.wire.limits import ReplyLimits
+from txsmtpconn.wire.reply import Reply, ReplyParser
+
+replies = pytest.mark.parametrize(
+    ("octets", "reply"), [case[:2] for case in REPLIES], ids=[case[2] for case in REPLIES]
+)
+broken = pytest.mark.parametrize(
+    ("octets", "received"),
+    [case[:2] for case in BROKEN_REPLIES],
+    ids=[case[2] for case in BROKEN_REPLIES],
+)
+
+
+@replies
+def test_a_reply_is_read_whole(octets: bytes, reply: Reply) -> None:
+    """One read that holds a reply gives that reply and nothing else."""
+    parser = ReplyParser()
+    parser.receive_data(octets)
+    assert parser.next_reply() == reply
+    assert parser.next_reply() is None
+    assert parser.residue == b""
+
+
+@replies
+def test_a_reply_is_read_octet_by_octet(octets: bytes, reply: Reply) -> None:
+    """A reply is there with its last octet and not before; until then it is all residue."""
+    parser = ReplyParser()
+    blanks = octets[: len(octets) - len(octets.lstrip(b"\r\n"))]
+    for at in range(len(octets) - 1):
+        parser.receive_data(octets[at : at + 1])
+        assert parser.next_reply() is None
+        if len(octets) < 500:
+            assert (blanks + parser.residue).endswith(octets[len(blanks) : at + 1])
+    parser.receive_data(octets[-1:])
+    assert parser.next_reply() == reply
+    assert parser.residue == b""
+
+
+@replies
+def test_what_follows_a_reply_is_left(octets: bytes, reply: Reply) -> None:
+    """Octets behind a reply are the residue, whole replies or not, and are read next."""
+    parser = ReplyParser()
+    parser.receive_data(octets + b"421-bye\r\n421 x")
+    assert parser.next_reply() == reply
+    assert parser.residue == b"421-bye\r\n421 x"
+    assert parser.next_reply() is None
+    assert parser.residue == b"421-bye\r\n421 x"
+    parser.receive_data(b"\r\n250 Ok\r\n")
+    assert parser.next_reply() == Reply(421, (b"bye", b"x"))
+    assert parser.next_reply() == Reply(250, (b"Ok",))
+
+
+@broken
+def test_what_is_no_reply_is_a_remote_error_for_good(octets: bytes, received: bytes) -> None:
+    """Garbage raises with what was read, on every later call too, and nothing is kept."""
+    parser = ReplyParser()
+    parser.receive_data(octets)
+    for _ in range(3):
+        with pytest.raises(RemoteProtocolError) as caught:
+            parser.next_reply()
+        assert caught.value.received == received
+        parser.receive_data(b"250 Ok\r\n")
+    assert parser.residue == b""
+
+
+@broken
+def test_garbage_is_found_octet_by_octet_too(octets: bytes, received: bytes) -> None:
+    """Cutting does not change what is garbage, nor what the error shows."""
+    parser = ReplyParser()
+
+    def feed() -> None:
+        for at in range(len(octets)):
+            parser.receive_data(octets[at : at + 1])
+            while parser.next_reply() is not None:
+                pass
+
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed()
+    assert caught.value.received == received
+
+
+def test_replies_before_garbage_are_given_out_first() -> None:
+    """A good reply is not lost because garbage follows in the same read."""
+    parser = ReplyParser()
+    parser.receive_data(b"554 5.7.1 go away\r\n\x15\x03\x01\r\n")
+    assert parser.next_reply() == Reply(554, (b"5.7.1 go away",))
+    with pytest.raises(RemoteProtocolError):
+        parser.next_reply()
+
+
+def test_an_unfinished_line_is_refused_at_the_limit() -> None:
+    """C2: no line end is awaited beyond the limit, and 8191 octets are still too few to tell."""
+    parser = ReplyParser()
+    parser.receive_data(b"220 " + b"x" * 8187)
+    assert parser.next_reply() is None
+    parser.receive_data(b"x")
+    with pytest.raises(RemoteProtocolError):
+        parser.next_reply()
+
+
+def test_a_flood_of_lines_is_held_within_the_limits() -> None:
+    """C1: however long the peer goes on, the parser holds less than one reply and one line."""
+    parser = ReplyParser()
+    largest = 0
+
+    def flood() -> None:
+        nonlocal largest
+        for _ in range(2000):
+            parser.receive_data(b"250-X\r\n" * 100)
+            parser.next_reply()
+            largest = max(largest, len(parser.residue))
+
+    with pytest.raises(RemoteProtocolError):
+        flood()
+    assert largest < 65536 + 8192
+
+
+def test_the_limits_are_the_callers() -> None:
+    """Smaller limits hold, each by itself."""
+    cases = [
+        (ReplyLimits(line=10), b"250 12345\r\n"),
+        (ReplyLimits(total=10), b"250 12345\r\n"),
+        (ReplyLimits(total=10), b"250-1\r\n250 2\r\n"),
+        (ReplyLimits(lines=1), b"250-1\r\n250 2\r\n"),
+    ]
+    for limits, octets in cases:
+        parser = ReplyParser(limits)
+        parser.receive_data(octets)
+        with pytest.raises(RemoteProtocolError):
+            parser.next_reply()
+    parser = ReplyParser(ReplyLimits(line=11, lines=1, total=11))
+    parser.receive_data(b"250 12345\r\n")
+    assert parser.next_reply() == Reply(250, (b"12345",))
+
+
+def test_empty_lines_count_only_in_a_row() -> None:
+    """A few between any two replies are skipped for ever."""
+    parser = ReplyParser()
+    for _ in range(5):
+        parser.receive_data(b"\r\n" * 16 + b"250 Ok\r\n" + b"\n" * 16 + b"250-a\r\n250 b\r\n")
+        assert parser.next_reply() == Reply(250, (b"Ok",))
+        assert parser.next_reply() == Reply(250, (b"a", b"b"))
+
+
+def test_clear_forgets_everything() -> None:
+    """After STARTTLS nothing read before is left, an unfinished reply included."""
+    parser = ReplyParser()
+    parser.receive_data(b"250-evil\r\n250-SMTP")
+    assert parser.next_reply() is None
+    assert parser.residue == b"250-evil\r\n250-SMTP"
+    parser.clear()
+    assert parser.residue == b""
+    parser.receive_data(b"220 Ok\r\n")
+    assert parser.next_reply() == Reply(220, (b"Ok",))
+
+
+@replies
+def test_what_we_render_is_what_was_read(octets: bytes, reply: Reply) -> None:
+    """A rendered reply is read back as itself, unless a line could end it early."""
+    if any(set(line) & set(b"\r\n\0") for line in reply.octets):
+        with pytest.raises(LocalProtocolError):
+            reply.encode()
+        return
+    parser = ReplyParser()
+    parser.receive_data(reply.encode())
+    assert parser.next_reply() == reply
+    assert parser.residue == b""
+
+
+def test_a_reply_is_rendered_with_crlf() -> None:
+    """The separator is a hyphen in all lines but the last; without text it is left out."""
+    assert Reply.of(250, "first", "last").encode() == b"250-first\r\n250 last\r\n"
+    assert Reply.of(250).encode() == b"250\r\n"
+    assert Reply(250, ()).encode() == b"250\r\n"
+    assert Reply.of(250, "", "").encode() == b"250-\r\n250\r\n"
+    assert Reply.of(550, "ungültig").encode() == "550 ungültig\r\n".encode()
+
+
+@pytest.mark.parametrize("text", ["a\r\n250 b", "a\rb", "a\nb", "a\0b"])
+def test_a_reply_cannot_be_split(text: str) -> None:
+    """R33: text from outside cannot become a second reply."""
+    with pytest.raises(LocalProtocolError):
+        Reply.of(250, "ok", text).encode()
+
+
+@pytest.mark.parametrize("code", [0, 199, 600, 2500, -250])
+def test_a_code_out_of_range_is_not_rendered(code: int) -> None:
+    """Only 2xx to 5xx are replies."""
+    with pytest.raises(LocalProtocolError):
+        Reply.of(code, "x").encode()
+
+
+def test_a_lone_surrogate_is_no_text() -> None:
+    """Text that UTF-8 cannot say is a local error, not a UnicodeError from below."""
+    with pytest.raises(LocalProtocolError) as caught:
+        Reply.of(250, "\ud800")
+    assert type(caught.value) is LocalProtocolError
+
+
+def test_text_is_decoded_line_by_line() -> None:
+    """UTF-8 where a line is UTF-8, Latin-1 where it is not; the octets stay."""
+    reply = Reply(550, ("für".encode(), "für".encode("latin-1")))
+    assert reply.lines == ("für", "für")
+    assert reply.octets == (b"f\xc3\xbcr", b"f\xfcr")
+
+
+def test_str_is_the_response_of_smtp_connection() -> None:
+    """Lines with code and separator, joined by a line feed."""
+    assert str(Reply.of(250, "first", "last")) == "250-first\n250 last"
+    assert str(Reply.of(250, "a", "")) == "250-a\n250"
+    assert str(Reply(250, ())) == "250"
+
+
+def test_the_text_has_no_enhanced_status_code() -> None:
+    """It is taken off every line that repeats it, and off no other."""
+    reply = Reply.of(550, "5.1.1 No such user", "5.1.1 here", "5.1.2 x", "y")
+    assert reply.text == "No such user\nhere\n5.1.2 x\ny"
+    assert Reply.of(250, "Ok", "done").text == "Ok\ndone"
+
+
+def test_the_enhanced_status_code_agrees_with_the_code() -> None:
+    """RFC 2034 section 4: a code of another class is text; the first that agrees counts."""
+    assert Reply.of(550, "5.1.1 x").enhanced == EnhancedStatusCode(5, 1, 1)
+    assert Reply.of(550, "Sorry", "5.1.1 x").enhanced == EnhancedStatusCode(5, 1, 1)
+    assert Reply.of(450, "5.1.1 x").enhanced is None
+    assert Reply.of(250, "mx.example.org").enhanced is None
+    assert Reply.of(354, "2.0.0 go").enhanced is None
+
+
+def test_the_first_digit_tells() -> None:
+    """Success, transient and permanent exclude each other."""
+    for code, expected in [
+        (250, (True, False, False)),
+        (299, (True, False, False)),
+        (354, (False, False, False)),
+        (421, (False, True, False)),
+        (500, (False, False, True)),
+        (599, (False, False, True)),
+    ]:
+        reply = Reply.of(code, "x")
+        assert (reply.is_positive, reply.is_transient, reply.is_permanent) == expected
+
+
+def test_replies_are_values() -> None:
+    """Equal by code and octets, hashable, copied and pickled."""
+    reply = Reply.of(250, "Ok")
+    assert reply == Reply(250, (b"Ok",))
+    assert len({reply, Reply(250, (b"Ok",)), Reply(251, (b"Ok",))}) == 2
+    assert reply != Reply(251, (b"Ok",))
+    assert reply != "250 Ok"
+    assert copy.copy(reply) == pickle.loads(pickle.dumps(reply)) == reply
+    assert repr(reply) == "Reply(250, (b'Ok',))"
