@@ -1,0 +1,102 @@
+"""Messages as files: ``NAME.eml`` with the octets as they came, ``NAME.json`` with all else.
+
+Names begin with the time of arrival, so that a listing is in that order. A message has its name
+only once it is complete: until then its file begins with a dot. What a test reads is never half a
+message, and what a crash leaves is told apart from mail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from txsmtpconn.errors import ConfigError
+
+
+class Mailbag:
+    """A directory of messages.
+
+    Writing goes through the page cache and is not synced: what is kept here is to be looked at,
+    not to be relied on.
+
+    Args:
+        path: The directory; it is made if it is not there.
+
+    Raises:
+        ConfigError: It cannot be made or written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot keep messages in {self.path}: {error.strerror}") from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise ConfigError(f"cannot keep messages in {self.path}: it is not writable")
+
+    def begin(self, facts: Mapping[str, Any]) -> KeptMessage:
+        """Begin a message.
+
+        Args:
+            facts: What goes into the JSON file; of JSON's own types.
+
+        Raises:
+            OSError: There is no room, or no permission.
+        """
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+        return KeptMessage(self.path, name, {"received": now.isoformat(), **facts})
+
+    def __len__(self) -> int:
+        """How many complete messages there are."""
+        return sum(1 for _ in self.path.glob("[!.]*.eml"))
+
+
+class KeptMessage:
+    """One message on its way into a directory.
+
+    Attributes:
+        name: Its file's name without ``.eml``; unique in its directory.
+        octets: How many have come.
+    """
+
+    def __init__(self, directory: Path, name: str, facts: dict[str, Any]) -> None:
+        self.name = name
+        self.octets = 0
+        self._directory = directory
+        self._facts = facts
+        self._partial = directory / f".{name}.partial"
+        self._file: IO[bytes] | None = self._partial.open("xb")
+
+    def write(self, data: bytes) -> None:
+        """Add octets."""
+        assert self._file is not None
+        self.octets += len(data)
+        self._file.write(data)
+
+    def finish(self) -> Path:
+        """Give the message its name, envelope first, and return the path of its octets."""
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+        facts = {"id": self.name, "octets": self.octets, **self._facts}
+        text = json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
+        beside = self._directory / f"{self.name}.json"
+        beside.write_text(text, encoding="utf-8")
+        path = self._directory / f"{self.name}.eml"
+        self._partial.rename(path)
+        return path
+
+    def abandon(self) -> None:
+        """Remove what there is of it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._partial.unlink(missing_ok=True)
+        (self._directory / f"{self.name}.json").unlink(missing_ok=True)
