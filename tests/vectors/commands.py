@@ -104,6 +104,7 @@ REFUSED: list[tuple[bytes, int, str, str]] = [
     (b"EHLO -a", 501, "5.5.4", "a hyphen first"),
     (b"EHLO []", 501, "5.5.4", "an empty literal"),
     (b"EHLO [a][b]", 501, "5.5.4", "two literals"),
+    (b"EHLO [a(b]", 501, "5.5.4", "S40: in a literal too"),
     (b"EHLO a(b", 501, "5.5.4", "S40: what would be a comment in a trace field"),
     (b"LHLO", 501, "5.5.4", "LMTP too"),
     (b"MAIL", 501, "5.5.4", "no path"),

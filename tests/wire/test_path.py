@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -181,6 +182,45 @@ def test_any_other_client_name_is_refused(name: str) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         client_name(name)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"a@b", 5, ["a@b"], 10**5000], ids=lambda value: type(value).__name__
+)
+def test_what_is_no_text_is_refused(value: Any) -> None:
+    """A13, A14: it is the same error as for a text that is no mailbox or name."""
+    with pytest.raises(LocalProtocolError, match="not text"):
+        parse_mailbox(value)
+    with pytest.raises(LocalProtocolError, match="not text"):
+        client_name(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 10**6,
+        "@" * 10**6,
+        "a." * 500_000 + "@x",
+        '"' * 10**6 + "@x",
+        '"' + "\\" * 500_000,
+        '"' + "\\" * 500_000 + '"@x',
+        "a@" + "a." * 500_000,
+        "a@" + "-" * 10**6,
+        "a@[" + "1." * 500_000 + "]",
+        "a@[IPv6:" + ":" * 10**6 + "]",
+        "a@" + "ü" * 10**6,
+        "".join(f"g{number}: " for number in range(100_000)) + "user@example.com;",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_long_text_is_refused_in_linear_time(text: str) -> None:
+    """GHSA-2x7j-588g-ccc2, CVE-2025-14874: a million octets; the square of it would not end."""
+    with pytest.raises(LocalProtocolError):
+        parse_mailbox(text)
+    with pytest.raises(CommandError):
+        parse_path(b"<" + text.encode(), smtputf8=True)
+    with pytest.raises(CommandError):
+        parse_path(b"<" + text.encode() + b">", smtputf8=True)
 
 
 def test_mailboxes_are_values() -> None:

@@ -127,6 +127,18 @@ def test_a_flood_of_lines_is_held_within_the_limits() -> None:
     assert largest < 65536 + 8192
 
 
+def test_many_replies_in_one_read_are_not_copied_again() -> None:
+    """Linear: 100 000 replies in one read are taken from one buffer, which nothing shortens."""
+    parser = ReplyParser()
+    octets = b"250 Ok\r\n" * 100_000
+    parser.receive_data(octets)
+    for number in range(100_000):
+        assert parser.next_reply() is not None
+        if number == 50_000:
+            assert parser._buffer is octets
+    assert parser.next_reply() is None
+
+
 def test_the_limits_are_the_callers() -> None:
     """Smaller limits hold, each by itself."""
     cases = [

@@ -33,5 +33,6 @@ def test_a_value_is_shown_escaped_and_cut() -> None:
     assert shown("a\r\nb") == "'a\\r\\nb'"
     assert shown("ü\u202e") == "'\\xfc\\u202e'"
     assert shown(5) == "5"
+    assert shown(10**5000) == "a huge int"
     assert shown("x" * 10**6) == "'" + "x" * 79 + "..."
     assert len(shown("\u200b" * 1000)) == 83

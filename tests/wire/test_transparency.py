@@ -163,6 +163,17 @@ def test_the_first_of_two_end_marks_counts() -> None:
     assert reader.remainder == b"MAIL FROM:<b@c>\r\nDATA\r\nb\r\n.\r\n"
 
 
+@pytest.mark.parametrize("octets", [b".", b"\r", b"\n", b"\r\n..", b"\r\n.\r"])
+def test_what_nearly_ends_the_data_is_read_in_linear_time(octets: bytes) -> None:
+    """A hundred thousand times nearly the end of data; the square of it would not end."""
+    reader = Unstuffing()
+    body = octets * 100_000
+    assert len(reader.feed(body)) >= len(body) // 2
+    assert not reader.finished
+    stuffing = Stuffing()
+    assert len(stuffing.feed(body)) >= len(body)
+
+
 def test_a_reader_holds_back_four_octets_at_most() -> None:
     """Whatever comes, content goes out as soon as it cannot be the end mark any more."""
     reader = Unstuffing()

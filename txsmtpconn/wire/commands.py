@@ -214,8 +214,9 @@ Command = (
 
 
 # ehlo = "EHLO" SP ( Domain / address-literal ). An underscore is let through, since hosts
-# of that name are many and their name is only shown.
-_NAME = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?|\[[!-Z^-~]+\]")
+# of that name are many and the name is only shown; nothing is that a trace field would
+# have to quote.
+_NAME = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?|\[[A-Za-z0-9.:-]+\]")
 _BDAT = re.compile(rb"([0-9]{1,%d})( LAST)?" % SIZE_DIGITS, re.IGNORECASE)
 # sasl-mech (RFC 4422 section 3.1), in any case as a keyword of SMTP
 _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: ([!-~]+))?")

@@ -103,8 +103,9 @@ class MailParameters:
         if self.ret is not None and self.ret not in ("FULL", "HDRS"):
             raise LocalProtocolError(f"RET is {shown(self.ret)}, not FULL or HDRS")
         if self.envid is not None:
+            _check_text("ENVID", self.envid)
             check_envid(self.envid)
-        if self.auth:
+        if self.auth is not None and self.auth != "":
             parse_mailbox(self.auth).encode(self.smtputf8)
         if self.deliver_by is not None:
             check_deliver_by(self.deliver_by)
@@ -113,6 +114,7 @@ class MailParameters:
         if self.hold_for is not None:
             _check_integer("HOLDFOR", self.hold_for, _SECONDS)
         if self.hold_until is not None:
+            _check_text("HOLDUNTIL", self.hold_until)
             check_moment(self.hold_until)
             if self.hold_for is not None:
                 raise LocalProtocolError("HOLDFOR and HOLDUNTIL exclude each other")
@@ -185,6 +187,7 @@ class RcptParameters:
         if self.notify:
             check_notify(self.notify)
         if self.orcpt is not None:
+            _check_text("ORCPT", self.orcpt)
             check_original_recipient(self.orcpt)
             if len(encode_original_recipient(self.orcpt)) > ORCPT:
                 raise LocalProtocolError(f"ORCPT is longer than {ORCPT} octets, encoded")
@@ -251,7 +254,10 @@ def check_deliver_by(deliver_by: DeliverBy) -> None:
     Raises:
         LocalProtocolError: out of range, an unknown mode, or no time left to deliver by.
     """
-    seconds, mode, _ = deliver_by
+    try:
+        seconds, mode, _ = deliver_by
+    except (TypeError, ValueError):
+        raise LocalProtocolError(f"BY is {shown(deliver_by)}, not a DeliverBy") from None
     if mode not in ("R", "N"):
         raise LocalProtocolError(f"the mode of BY is {shown(mode)}, not R or N")
     _check_integer("BY", seconds, range(1 if mode == "R" else 1 - 10**9, 10**9))
@@ -270,6 +276,11 @@ def check_moment(moment: str) -> None:
     except ValueError:
         pass
     raise LocalProtocolError(f"HOLDUNTIL {shown(moment)} is not an RFC 3339 date and time")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise LocalProtocolError(f"{name} is {shown(value)}, not text")
 
 
 def _check_integer(name: str, value: int, allowed: range) -> None:

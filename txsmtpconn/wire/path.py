@@ -98,7 +98,10 @@ def parse_mailbox(text: str) -> Mailbox:
         LocalProtocolError: it is not one; the message names the fault and shows the
             value with everything but printable ASCII escaped.
     """
-    found = _PLAIN.fullmatch(text)
+    try:
+        found = _PLAIN.fullmatch(text)
+    except TypeError:
+        raise LocalProtocolError(f"mailbox {shown(text)}: it is not text") from None
     if found is not None and len(text) <= _MAILBOX:
         local, domain = found.groups()
         if len(local) <= LOCAL_PART:
@@ -149,6 +152,8 @@ def client_name(name: str) -> bytes:
         return ascii_domain(name).encode("ascii")
     except LocalProtocolError as error:
         raise LocalProtocolError(f"client name {shown(name)}: {error}") from None
+    except (AttributeError, TypeError):
+        raise LocalProtocolError(f"client name {shown(name)}: it is not text") from None
 
 
 def split_path(octets: bytes) -> tuple[bytes, bytes]:

@@ -33,5 +33,8 @@ def forbidden_character(text: str) -> str | None:
 
 def shown(value: object) -> str:
     """Quote a refused value for an error message: ASCII, escaped, cut to a readable size."""
-    quoted = ascii(value[: SHOWN_VALUE + 1] if isinstance(value, str) else value)
+    try:
+        quoted = ascii(value[: SHOWN_VALUE + 1] if isinstance(value, str) else value)
+    except ValueError:  # an int of thousands of digits
+        quoted = f"a huge {type(value).__name__}"
     return quoted if len(quoted) <= SHOWN_VALUE else f"{quoted[:SHOWN_VALUE]}..."
