@@ -5,7 +5,9 @@ Made with `cryptography`, in a few milliseconds; nothing here is ever to be trus
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -134,9 +136,11 @@ class CertificateZoo:
         from twisted.internet.ssl import Certificate
 
         own = self._load(name)
-        if client_ca is None:
-            return own.options()
-        return own.options(Certificate.loadPEM(client_ca.read_bytes()))
+        authorities = [] if client_ca is None else [Certificate.loadPEM(client_ca.read_bytes())]
+        with _pairing_twisted_and_pyopenssl():
+            options = own.options(*authorities)
+            options.getContext()
+        return options
 
     def client_options(self, host: str, *, name: str | None = None) -> Any:
         """Return a connection creator for a client that trusts `ca` and wants to reach `host`.
@@ -153,7 +157,8 @@ class CertificateZoo:
 
         own = None if name is None else self._load(name)
         root = trustRootFromCertificates([Certificate.loadPEM(self.ca.read_bytes())])
-        return optionsForClientTLS(host, trustRoot=root, clientCertificate=own)
+        with _pairing_twisted_and_pyopenssl():
+            return optionsForClientTLS(host, trustRoot=root, clientCertificate=own)
 
     def _load(self, name: str) -> Any:
         from twisted.internet.ssl import PrivateCertificate
@@ -182,6 +187,14 @@ class CertificateZoo:
                 serialization.NoEncryption(),
             )
         )
+
+
+@contextmanager
+def _pairing_twisted_and_pyopenssl() -> Iterator[None]:
+    """Pass over that Twisted hands pyOpenSSL its own kind of certificate, as it must."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Passing pyOpenSSL", DeprecationWarning)
+        yield
 
 
 _Pair = tuple[CertificateIssuerPrivateKeyTypes, x509.Certificate]

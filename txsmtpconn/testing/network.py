@@ -314,7 +314,7 @@ class _InOrder(Factory):
     def __init__(self, protocols: tuple[IProtocol, ...]) -> None:
         self._waiting = list(protocols)
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Return the next protocol, or None when all are in use."""
         return self._waiting.pop(0) if self._waiting else None
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _END = b""
 
+#: More segments than this at one moment of the clock: both sides answer each other for ever.
+_MOST_AT_ONCE = 200_000
+
 #: What a stream holds between the two sides, like the buffers of two kernels. A sender waits when
 #: it is full.
 CAPACITY = 65536
@@ -73,6 +76,7 @@ class Stream:
         self._stalled = False
         self._fault: tuple[int, Fault] | None = None
         self._delivery: IDelayedCall | None = None
+        self._moment = (clock.seconds(), 0)
 
     def attach(self, sender: MemoryTransport, receiver: MemoryTransport) -> None:
         """Say whose octets these are, and who gets them."""
@@ -159,6 +163,7 @@ class Stream:
         self.wake()
 
     def _give_segment(self) -> None:
+        self._count_segment()
         octets = self._in_flight[0][1]
         size = min(next(self._sizes, LARGEST_SEGMENT), LARGEST_SEGMENT)
         if self._fault is not None:
@@ -174,6 +179,14 @@ class Stream:
         self._receiver.protocol.dataReceived(segment)
         if self._fault is not None and self.delivered >= self._fault[0]:
             self._strike()
+
+    def _count_segment(self) -> None:
+        now, given = self._clock.seconds(), 1
+        if now == self._moment[0]:
+            given += self._moment[1]
+        if given > _MOST_AT_ONCE:
+            raise AssertionError("segments without end, and no time passes: who writes for ever?")
+        self._moment = (now, given)
 
     def _strike(self) -> None:
         assert self._fault is not None

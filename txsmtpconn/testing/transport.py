@@ -236,7 +236,7 @@ class MemoryTransport(PlainTransport):
         self._is_client = is_client
         self._pulled: _PulledByClock | None = None
 
-    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:  # noqa: N803
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """Put TLS under the protocol; `normal`: the side that connected is the TLS client."""
         producer, streaming = self.producer, self.streamingProducer
         if producer is not None:
