@@ -16,8 +16,8 @@ import base64
 from collections.abc import Sequence
 
 from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.conversation import Trace
 from txsmtpconn.session.server_commands import ServerCommands
-from txsmtpconn.session.server_dialogue import Trace
 from txsmtpconn.session.server_events import (
     AnswerOverdue,
     AuthContinued,
@@ -38,7 +38,7 @@ class ServerSession(ServerCommands):
 
     Args:
         rules: The server's policy.
-        trace: Sees each line; None costs nothing.
+        trace: Sees each line, named from the client's side; None costs nothing.
 
     Attributes:
         rules: The same.
@@ -65,9 +65,32 @@ class ServerSession(ServerCommands):
         return self.reading is Reading.NOTHING
 
     @property
+    def input_over(self) -> bool:
+        """Whether the client said QUIT or closed its half: it sends nothing more."""
+        return self._input_ended or self._quit_said
+
+    @property
+    def has_question(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._question is not None
+
+    @property
     def waiting_octets(self) -> int:
         """How much has arrived and was not read yet."""
         return len(self._backlog)
+
+    @property
+    def transmission_type(self) -> str:
+        """How mail comes, as a Received field says it (RFC 3848, RFC 6531 section 4.3)."""
+        transaction = self._transaction
+        utf8 = transaction is not None and transaction.parameters.smtputf8
+        if self.rules.dialect.reply_per_recipient:
+            base = "UTF8LMTP" if utf8 else "LMTP"
+        else:
+            base = "UTF8SMTP" if utf8 else "ESMTP" if self.extended else "SMTP"
+        if base == "SMTP":
+            return base
+        return f"{base}{'S' if self.secure else ''}{'A' if self.identity is not None else ''}"
 
     # -- inputs
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.conversation import Direction
 from txsmtpconn.session.server_dialogue import refuses
 from txsmtpconn.session.server_events import (
     AuthAbandoned,
@@ -70,19 +71,24 @@ class ServerCommands(MailDataIntake):
         try:
             command = parse_command(line)
         except CommandError as error:
-            self._trace_line(line)
+            self._trace_command(line)
             self._refuse(error.reply)
             if line[:4].upper() == b"BDAT":
                 # Nobody knows how many octets of mail data follow, to be taken for commands.
                 self._leave()
             return True
-        self._trace_line(line, secret=type(command) is commands.Auth)
+        self._trace_command(line)
         self._obey(command, now)
         return True
 
-    def _trace_line(self, line: bytes, *, secret: bool = False) -> None:
-        if self._trace is not None:
-            self._trace("C", line, secret)
+    def _trace_command(self, line: bytes) -> None:
+        if self._trace is None:
+            return
+        words = line.split(b" ")
+        if words[0].upper() == b"AUTH" and len(words) > 2:
+            self._trace(Direction.SENT, b" ".join(words[:2]), True)
+        else:
+            self._trace(Direction.SENT, line, False)
 
     # -- commands
 
@@ -223,6 +229,7 @@ class ServerCommands(MailDataIntake):
         self._idle(replies.HELP)
 
     def _quit(self, command: commands.Quit, now: float) -> None:
+        self._quit_said = True
         self._show_out(replies.BYE)
 
     def _starttls(self, command: commands.StartTLS, now: float) -> None:
@@ -261,7 +268,8 @@ class ServerCommands(MailDataIntake):
             return True
         if line is None:
             return False
-        self._trace_line(line, secret=line != b"*")
+        if self._trace is not None:
+            self._trace(Direction.SENT, line if line == b"*" else b"", line != b"*")
         try:
             response = parse_response(line)
         except CommandError as error:

@@ -7,9 +7,9 @@ and time: four layers of one state machine, each of which knows only those below
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.conversation import Direction, Trace
 from txsmtpconn.session.server_caps import DataPace, Tally
 from txsmtpconn.session.server_data import MailData
 from txsmtpconn.session.server_events import DataRefused, Event, Question, Secured
@@ -19,9 +19,6 @@ from txsmtpconn.session.server_tables import Phase, Reading
 from txsmtpconn.session.server_transaction import IncomingTransaction
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
-
-#: Sees each line: "C" or "S" for who wrote it, the line, and whether it is secret.
-Trace = Callable[[str, bytes, bool], None]
 
 
 def refuses(reply: Reply | None) -> bool:
@@ -56,6 +53,7 @@ class ServerDialogue:
         self._greeted = False
         self._greet_at = 0.0
         self._draining = False
+        self._quit_said = False
         self._moved = False  # whether anything happened since the deadline was set
 
     # -- saying
@@ -63,7 +61,8 @@ class ServerDialogue:
     def _say(self, reply: Reply) -> None:
         octets = reply.encode()
         if self._trace is not None:
-            self._trace("S", octets, False)
+            for line in octets.split(b"\r\n")[:-1]:
+                self._trace(Direction.RECEIVED, line, False)
         self._out.append(octets)
 
     def _refuse(self, reply: Reply) -> None:

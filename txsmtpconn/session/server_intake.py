@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.conversation import Direction
 from txsmtpconn.session.server_caps import DataPace
 from txsmtpconn.session.server_data import MailData
 from txsmtpconn.session.server_dialogue import ServerDialogue, refuses
@@ -133,6 +134,8 @@ class MailDataIntake(ServerDialogue):
 
     def _hand_on(self, mail_data: MailData, content: bytes) -> None:
         if content:
+            if self._trace is not None:
+                self._trace(Direction.CONTENT, content, False)
             self._facts.append(DataReceived(content))
         elif mail_data.refusal is not None and not mail_data.abandoned:
             mail_data.abandoned = True

@@ -1,0 +1,133 @@
+"""The factory that endpoints listen with: it admits clients, counts them, and shows them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import ServerFactory
+
+from txsmtpconn.net.transcript import logger_for
+from txsmtpconn.server.hooks import Hooks
+from txsmtpconn.server.options import ServerOptions
+from txsmtpconn.server.protocol import SMTPServerProtocol
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.wire.reply import Reply
+
+
+class SMTPServerFactory(ServerFactory):
+    """Serves SMTP, message submission or LMTP on any stream endpoint.
+
+    For example::
+
+        factory = SMTPServerFactory(reactor, MyHooks(), ServerOptions(max_size=10_000_000))
+        await TCP4ServerEndpoint(reactor, 2525).listen(factory)
+
+    Args:
+        reactor: Where the time comes from.
+        hooks: Any object with some of the methods that `server.hooks` lists; None has none.
+        options: The defaults if None.
+
+    Raises:
+        ConfigError: `auth_required` without an `on_auth` hook.
+    """
+
+    noisy = False
+    protocol = SMTPServerProtocol  # type: ignore[assignment]
+
+    def __init__(
+        self, reactor: IReactorTime, hooks: object = None, options: ServerOptions | None = None
+    ) -> None:
+        self.clock = reactor
+        self.options = ServerOptions() if options is None else options
+        self.hooks = Hooks.of(hooks)
+        self.rules = self.options.rules(can_authenticate=self.hooks.on_auth is not None)
+        self.logger = logger_for(self.options.logger)
+        self.draining = False
+        self._protocols: set[SMTPServerProtocol] = set()
+        self._per_address: Counter[str] = Counter()
+        self._drained: list[Deferred[None]] = []
+        self._hard_stop: IDelayedCall | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._protocols)
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> SMTPServerProtocol | None:
+        """Make the protocol of one client, which may be one that shows it out."""
+        refusal = self._refusal(addr)
+        if refusal is not None and self.options.implicit_tls:
+            # There is no way to say so before a handshake, which would cost more than serving.
+            return None
+        return SMTPServerProtocol(self, refusal)
+
+    def _refusal(self, addr: IAddress | None) -> Reply | None:
+        options = self.options
+        if self.draining:
+            return replies.SHUTTING_DOWN
+        if options.max_clients is not None and len(self._protocols) >= options.max_clients:
+            return replies.TOO_MANY_CLIENTS
+        host = _host(addr)
+        most = options.max_clients_per_address
+        if most is not None and host and self._per_address[host] >= most:
+            return replies.TOO_MANY_FROM_ADDRESS
+        return None
+
+    def connection_opened(self, protocol: SMTPServerProtocol) -> None:
+        """Count a client in."""
+        self._protocols.add(protocol)
+        self._per_address[_host(protocol.session.peer)] += 1
+
+    def connection_closed(self, protocol: SMTPServerProtocol) -> None:
+        """Count a client out."""
+        self._protocols.discard(protocol)
+        host = _host(protocol.session.peer)
+        self._per_address[host] -= 1
+        if self._per_address[host] <= 0:
+            del self._per_address[host]
+        if self.draining and not self._protocols:
+            self._report_drained()
+
+    def drain(self, timeout: float = 30.0) -> Deferred[None]:
+        """Stop serving: finish messages under way, tell everybody else 421, then close.
+
+        Stop listening first. New clients are turned away from now on.
+
+        Args:
+            timeout: Seconds after which connections are aborted, with whatever they are doing.
+
+        Returns:
+            Fires when no client is left.
+        """
+        self.draining = True
+        if not self._protocols:
+            return succeed(None)
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        if self._hard_stop is None:
+            self._hard_stop = self.clock.callLater(timeout, self._abort_all)
+        for protocol in list(self._protocols):
+            protocol.shut_down()
+        return drained
+
+    def _abort_all(self) -> None:
+        self._hard_stop = None
+        for protocol in list(self._protocols):
+            protocol.abort()
+
+    def _report_drained(self) -> None:
+        if self._hard_stop is not None:
+            self._hard_stop.cancel()
+            self._hard_stop = None
+        waiting, self._drained = self._drained, []
+        for drained in waiting:
+            drained.callback(None)
+
+
+def _host(address: Any) -> str:
+    return str(getattr(address, "host", None) or "")

@@ -1,0 +1,205 @@
+"""What an operator can choose about a server."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IOpenSSLContextFactory,
+    IOpenSSLServerConnectionCreator,
+)
+from twisted.logger import Logger
+
+from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.tls import server_certificate
+from txsmtpconn.sasl import SERVER_MECHANISMS
+from txsmtpconn.session.dialect import LMTP, SMTP
+from txsmtpconn.session.server_rules import (
+    DEFAULT_EXTENSIONS,
+    PROMISES,
+    BareLineEnds,
+    ServerRules,
+    ServerTimeouts,
+)
+from txsmtpconn.wire.errors import LocalProtocolError
+from txsmtpconn.wire.path import client_name
+
+_POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
+_POSITIVE_OR_NONE = ("max_size", "max_line", "max_clients", "max_clients_per_address")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """A server's options. Every limit is on by default; times are seconds, sizes octets.
+
+    Attributes:
+        name: Our own domain or address literal; by default this host's name.
+        banner: What follows it in the greeting.
+        lmtp: Speak LMTP (RFC 2033): LHLO, and one final reply for each accepted recipient.
+        max_size: Mail data of one message; None for no limit.
+        max_recipients: Accepted recipients in one transaction (RFC 5321 wants at least 100).
+        max_line: One line of mail data; None for no limit.
+        max_clients: Connections at one time; None for no limit.
+        max_clients_per_address: The same from one IP address. Unix sockets are not counted.
+        max_errors: Refused commands in one session, before it ends with 421.
+        max_unknown_commands: Verbs that nobody knows, before it ends with 421.
+        max_idle_commands: Commands that bring no mail forward between two messages.
+        max_auth_failures: Failed authentications in one session; the last one ends it.
+        minimum_rate: Octets of mail data per second, on average; 0 for no limit.
+        greet_delay: Wait with the greeting; a client that talks meanwhile is shown out.
+        timeouts: Deadlines.
+        tls: A ready server context: `CertificateOptions`, or whatever else `startTLS` takes. With
+            it or `tls_cert_file`, STARTTLS is offered.
+        tls_cert_file: A PEM file with our certificate and its chain.
+        tls_key_file: Its key; by default it is in the same file.
+        implicit_tls: TLS comes before the greeting. Without `tls` the listener does it, such as an
+            ``ssl:`` endpoint.
+        tls_required: Take neither mail nor AUTH in clear.
+        auth_required: Take no mail without authentication.
+        auth_mechanisms: SASL mechanisms, best first; offered if there is an `on_auth` hook.
+        allow_insecure_auth: Offer AUTH in clear too.
+        bare_line_ends: What becomes of a CR or LF alone in mail data: "refuse", "normalise" or
+            "allow". Only CRLF.CRLF ends it, whatever is chosen.
+        promises: Extensions to offer whose work is done by whoever takes the message: BINARYMIME,
+            REQUIRETLS, DELIVERBY, MT-PRIORITY, FUTURERELEASE.
+        disabled: Keywords and verbs to do without, such as CHUNKING, PIPELINING, EHLO.
+        logger: Where to write about sessions; True is the console.
+        transaction_log: Write each line, too; secrets are left out.
+        debug: Write mail data, too.
+
+    Raises:
+        ConfigError: A value is not what it should be, or contradicts another.
+    """
+
+    name: str = ""
+    banner: str = "ready"
+    lmtp: bool = False
+    max_size: int | None = 50 * 1024 * 1024
+    max_recipients: int = 1000
+    max_line: int | None = None
+    max_clients: int | None = 1000
+    max_clients_per_address: int | None = 100
+    max_errors: int = 100
+    max_unknown_commands: int = 10
+    max_idle_commands: int = 100
+    max_auth_failures: int = 3
+    minimum_rate: float = 500.0
+    greet_delay: float = 0.0
+    timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
+    tls: Any = None
+    tls_cert_file: str | Path | None = None
+    tls_key_file: str | Path | None = None
+    implicit_tls: bool = False
+    tls_required: bool = False
+    auth_required: bool = False
+    auth_mechanisms: Collection[str] = ("PLAIN", "LOGIN")
+    allow_insecure_auth: bool = False
+    bare_line_ends: BareLineEnds | str = BareLineEnds.REFUSE
+    promises: Collection[str] = ()
+    disabled: Collection[str] = ()
+    logger: Logger | bool | None = None
+    transaction_log: bool = False
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        replace = object.__setattr__
+        replace(self, "name", _own_name(self.name))
+        for name in (*_POSITIVE, *_POSITIVE_OR_NONE, "max_auth_failures"):
+            value = getattr(self, name)
+            if value is None and name in _POSITIVE_OR_NONE:
+                continue
+            if type(value) is not int or value <= 0:
+                raise ConfigError(f"{name} is a number above 0, not {value!r}")
+        for name in ("minimum_rate", "greet_delay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} cannot be below 0")
+        _check_timeouts(self.timeouts)
+        if "\r" in self.banner or "\n" in self.banner or "\0" in self.banner:
+            raise ConfigError("banner is one line of text")
+        try:
+            replace(self, "bare_line_ends", BareLineEnds(self.bare_line_ends))
+        except ValueError:
+            raise ConfigError(
+                f"bare_line_ends is refuse, normalise or allow, not {self.bare_line_ends!r}"
+            ) from None
+        replace(self, "disabled", _words("disabled", self.disabled))
+        replace(self, "promises", _words("promises", self.promises, PROMISES))
+        mechanisms = _words("auth_mechanisms", self.auth_mechanisms, SERVER_MECHANISMS)
+        replace(self, "auth_mechanisms", mechanisms)
+        self._settle_tls()
+
+    def _settle_tls(self) -> None:
+        if self.tls_key_file is not None and self.tls_cert_file is None:
+            raise ConfigError("tls_key_file needs tls_cert_file")
+        if self.tls_cert_file is not None:
+            if self.tls is not None:
+                raise ConfigError("tls and tls_cert_file exclude each other")
+            context = server_certificate(self.tls_cert_file, self.tls_key_file)
+            object.__setattr__(self, "tls", context)
+        if self.tls is not None and not (
+            IOpenSSLServerConnectionCreator.providedBy(self.tls)
+            or IOpenSSLContextFactory.providedBy(self.tls)
+            or callable(getattr(self.tls, "getContext", None))
+        ):
+            raise ConfigError("tls is no context for a TLS server")
+        if self.tls_required and self.tls is None and not self.implicit_tls:
+            raise ConfigError("tls_required needs a certificate: tls or tls_cert_file")
+
+    def rules(self, *, can_authenticate: bool) -> ServerRules:
+        """Return the policy of a session.
+
+        Args:
+            can_authenticate: Whether there is somebody to ask about credentials.
+
+        Raises:
+            ConfigError: Authentication is required, and nobody can be asked.
+        """
+        if self.auth_required and not can_authenticate:
+            raise ConfigError("auth_required needs an on_auth hook")
+        shared = {rule.name for rule in fields(ServerRules)} & {own.name for own in fields(self)}
+        given = {name: getattr(self, name) for name in shared}
+        given |= {
+            "dialect": LMTP if self.lmtp else SMTP,
+            "extensions": (DEFAULT_EXTENSIONS | set(self.promises)) - set(self.disabled),
+            "disabled": frozenset(self.disabled),
+            "starttls": self.tls is not None and not self.implicit_tls,
+            "auth_mechanisms": tuple(self.auth_mechanisms) if can_authenticate else (),
+        }
+        return ServerRules(**given)
+
+
+def _own_name(name: str) -> str:
+    """Check a name, or find one that other hosts may see in a greeting."""
+    try:
+        if name:
+            return client_name(name).decode("ascii")
+        return client_name(socket.gethostname()).decode("ascii")
+    except LocalProtocolError as error:
+        if name:
+            raise ConfigError(f"name: {error}") from None
+        return "[127.0.0.1]"
+
+
+def _words(
+    name: str, given: Collection[str], known: Collection[str] | None = None
+) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise ConfigError(f"{name} is a list of words, not {given!r}")
+    words = tuple(word.upper() for word in given)
+    unknown = [word for word in words if known is not None and word not in known]
+    if unknown:
+        raise ConfigError(f"{name}: unknown {', '.join(unknown)}")
+    return words
+
+
+def _check_timeouts(timeouts: ServerTimeouts) -> None:
+    for each in fields(timeouts):
+        value = getattr(timeouts, each.name)
+        if value is None and each.name == "session":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            raise ConfigError(f"timeouts.{each.name} is a time above 0 seconds, not {value!r}")

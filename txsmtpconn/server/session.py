@@ -1,0 +1,106 @@
+"""What hooks see of one client: who it is, how it came, and what it has proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+
+from txsmtpconn.session.server import ServerSession
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFacts:
+    """What was negotiated.
+
+    Attributes:
+        version: Such as ``"TLSv1.3"``.
+        cipher: Its name in OpenSSL.
+        peer_certificate: A `twisted.internet.ssl.Certificate`, or None if the client has shown
+            none. It is verified only where the server's own TLS options say so.
+    """
+
+    version: str
+    cipher: str
+    peer_certificate: Any = None
+
+
+class Session:
+    """One client's session, for hooks to read.
+
+    Attributes:
+        id: Names the session in logs.
+        peer: The client's address.
+        host: The address it came to.
+        started: When it came, in the clock's seconds.
+        tls: What was negotiated; None in clear.
+        data: For the application; it lasts as long as the connection, over RSET and STARTTLS.
+    """
+
+    __slots__ = ("_cleanups", "_session", "data", "host", "id", "peer", "started", "tls")
+
+    def __init__(
+        self,
+        session: ServerSession,
+        session_id: str,
+        peer: IAddress,
+        host: IAddress,
+        started: float,
+    ) -> None:
+        self._session = session
+        self._cleanups: list[Callable[[], object]] = []
+        self.id = session_id
+        self.peer = peer
+        self.host = host
+        self.started = started
+        self.tls: TLSFacts | None = None
+        self.data: dict[str, Any] = {}
+
+    @property
+    def remote_address(self) -> str:
+        """The client's IP address; empty for a unix socket."""
+        return str(getattr(self.peer, "host", ""))
+
+    @property
+    def hello_name(self) -> str:
+        """What the client calls itself: a claim, in the grammar of a domain or address literal."""
+        return self._session.hello_name
+
+    @property
+    def identity(self) -> str | None:
+        """Who it has authenticated as."""
+        return self._session.identity
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is up."""
+        return self._session.secure
+
+    @property
+    def protocol(self) -> str:
+        """How the message comes, as a Received field says it: ``"ESMTPSA"`` (RFC 3848)."""
+        return self._session.transmission_type
+
+    def add_cleanup(self, function: Callable[[], object]) -> None:
+        """Have a function called when the client is gone, last added first."""
+        self._cleanups.append(function)
+
+    def take_cleanups(self) -> list[Callable[[], object]]:
+        """Return what is to be called now that the client is gone."""
+        cleanups, self._cleanups = self._cleanups[::-1], []
+        return cleanups
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.remote_address} {self.protocol}>"
+
+
+def tls_facts(transport: Any) -> TLSFacts:
+    """Read what a completed handshake has negotiated."""
+    connection = transport.getHandle()
+    return TLSFacts(
+        connection.get_protocol_version_name(),
+        connection.get_cipher_name() or "",
+        transport.getPeerCertificate(),
+    )
