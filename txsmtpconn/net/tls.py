@@ -14,22 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import idna
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL import SSL, crypto
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL import SSL
 from service_identity.cryptography import (
     verify_certificate_hostname,
     verify_certificate_ip_address,
 )
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import (
-    Certificate,
-    CertificateOptions,
-    TLSVersion,
-    platformTrust,
-    trustRootFromCertificates,
-)
+from twisted.internet.ssl import CertificateOptions, TLSVersion
 from zope.interface import implementer
 
 from txsmtpconn.errors import ConfigError, TLSError
@@ -164,14 +158,29 @@ class TLSOptions:
         return self._context[0]
 
     def _make_context(self) -> SSL.Context:
-        arguments: dict[str, Any] = {"raiseMinimumTo": _MINIMUM_VERSIONS[self.minimum_version]}
-        if self.cert_file is not None:
-            arguments.update(_own_certificate(self.cert_file, self.key_file))
+        context = CertificateOptions(
+            raiseMinimumTo=_MINIMUM_VERSIONS[self.minimum_version]
+        ).getContext()
         if self.verify:
-            arguments["trustRoot"] = (
-                platformTrust() if self.ca_file is None else _authorities(self.ca_file)
-            )
-        return _context_of(CertificateOptions(**arguments), self.cert_file)
+            if self.ca_file is None:
+                context.set_default_verify_paths()
+            else:
+                _check_certificates(self.ca_file, "CA file")
+                context.load_verify_locations(str(self.ca_file))
+            context.set_verify(SSL.VERIFY_PEER, _openssl_decides)
+        if self.cert_file is not None:
+            _use_certificate(context, self.cert_file, self.key_file)
+        return context
+
+
+def _openssl_decides(
+    connection: SSL.Connection,  # noqa: ARG001
+    certificate: object,  # noqa: ARG001
+    error: int,  # noqa: ARG001
+    depth: int,  # noqa: ARG001
+    good: int,
+) -> bool:
+    return bool(good)
 
 
 def server_certificate(
@@ -189,19 +198,27 @@ def server_certificate(
     """
     if minimum_version not in _MINIMUM_VERSIONS:
         raise ConfigError(f"minimum_version is '1.2' or '1.3', not {minimum_version!r}")
-    options = CertificateOptions(
-        raiseMinimumTo=_MINIMUM_VERSIONS[minimum_version],
-        **_own_certificate(cert_file, key_file),
-    )
-    _context_of(options, cert_file)
+    options = CertificateOptions(raiseMinimumTo=_MINIMUM_VERSIONS[minimum_version])
+    # The options keep this context and make all their connections from it.
+    _use_certificate(options.getContext(), cert_file, key_file)
     return options
 
 
-def _context_of(options: CertificateOptions, cert_file: str | Path | None) -> SSL.Context:
+def _use_certificate(
+    context: SSL.Context, cert_file: str | Path, key_file: str | Path | None
+) -> None:
+    """Let a context show a certificate: by files, which every pyOpenSSL takes without complaint."""
+    _check_certificates(cert_file, "certificate file")
+    source = cert_file if key_file is None else key_file
+    _check_private_key(source)
+    context.use_certificate_chain_file(str(cert_file))
     try:
-        return options.getContext()
+        context.use_privatekey_file(str(source))
+        context.check_privatekey()
     except SSL.Error as reason:
-        raise ConfigError(f"the private key does not belong to {str(cert_file)!r}") from reason
+        raise ConfigError(
+            f"the private key in {str(source)!r} does not belong to {str(cert_file)!r}"
+        ) from reason
 
 
 def _read(path: str | Path, what: str) -> bytes:
@@ -212,36 +229,19 @@ def _read(path: str | Path, what: str) -> bytes:
         raise ConfigError(f"cannot read the {what} {str(path)!r}: {text}") from reason
 
 
-def _certificates(path: str | Path, what: str) -> list[x509.Certificate]:
+def _check_certificates(path: str | Path, what: str) -> None:
     try:
-        return x509.load_pem_x509_certificates(_read(path, what))
+        load_pem_x509_certificates(_read(path, what))
     except ValueError as reason:
         raise ConfigError(f"the {what} {str(path)!r} holds no PEM certificate") from reason
 
 
-def _authorities(ca_file: str | Path) -> Any:
-    return trustRootFromCertificates(
-        [
-            Certificate(crypto.X509.from_cryptography(certificate))
-            for certificate in _certificates(ca_file, "CA file")
-        ]
-    )
-
-
-def _own_certificate(cert_file: str | Path, key_file: str | Path | None) -> dict[str, Any]:
-    """Return the certificate, its chain and its key as arguments of `CertificateOptions`."""
-    leaf, *chain = _certificates(cert_file, "certificate file")
-    source = cert_file if key_file is None else key_file
+def _check_private_key(path: str | Path) -> None:
+    """Refuse what OpenSSL would ask the terminal a passphrase for, or only call an error."""
     try:
-        # cryptography never asks the terminal for a passphrase, as OpenSSL itself would.
-        key = load_pem_private_key(_read(source, "key file"), password=None)
+        load_pem_private_key(_read(path, "key file"), password=None)
     except TypeError:
-        raise ConfigError(f"the private key in {str(source)!r} is encrypted") from None
+        raise ConfigError(f"the private key in {str(path)!r} is encrypted") from None
     except ValueError:
         # Not chained: the reason may quote the file.
-        raise ConfigError(f"the key file {str(source)!r} holds no PEM private key") from None
-    return {
-        "certificate": crypto.X509.from_cryptography(leaf),
-        "extraCertChain": [crypto.X509.from_cryptography(one) for one in chain],
-        "privateKey": crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]
-    }
+        raise ConfigError(f"the key file {str(path)!r} holds no PEM private key") from None
