@@ -201,6 +201,7 @@ class Mailing:
             transaction.phase is Phase.BODY
             and transaction.body is not None
             and not transaction.hold
+            and self._may_follow(transaction)
         ):
             self._render_mark(transaction)
 
@@ -208,7 +209,7 @@ class Mailing:
         """Render MAIL, RCPT and DATA as far as pipelining and the octets in flight allow."""
         conversation = self._conversation
         extensions, envelope = conversation.extensions, transaction.envelope
-        pipelined = extensions.pipelining and self._pipelining is not Pipelining.OFF
+        pipelined = self._pipelined
         limit = self._window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
         recipients = envelope.recipients
         while pipelined or not conversation.owed:
@@ -258,9 +259,20 @@ class Mailing:
 
     def wants_body(self, transaction: Transaction) -> bool:
         """Whether there is room for another chunk of a streamed body."""
-        return transaction.streaming and (
-            not transaction.chunked or self._conversation.unanswered < self._window.octets
+        return (
+            transaction.streaming
+            and self._may_follow(transaction)
+            and (not transaction.chunked or self._conversation.unanswered < self._window.octets)
         )
+
+    def _may_follow(self, transaction: Transaction) -> bool:
+        """Whether more mail data may leave now: each BDAT is a command with a reply of its own."""
+        return not transaction.chunked or self._pipelined or not self._conversation.owed
+
+    @property
+    def _pipelined(self) -> bool:
+        pipelining = self._conversation.extensions.pipelining
+        return pipelining and self._pipelining is not Pipelining.OFF
 
     def send_body(self, transaction: Transaction, chunk: bytes) -> None:
         """Render the next octets of a streamed body."""
@@ -285,32 +297,35 @@ class Mailing:
             return
         transaction.octets += len(data)
         if transaction.chunked:
-            pieces = (bdat(len(data), last=False), data)
-            self._conversation.write_mail_data(pieces, Expected.CHUNK, transaction)
-        else:
-            self._conversation.write_mail_data((data,), None, transaction)
+            self._announce(transaction, data, Expected.CHUNK)
+        self._conversation.write_mail_data(data)
+
+    def _announce(self, transaction: Transaction, data: bytes, expected: Expected) -> None:
+        line = bdat(len(data), last=expected is Expected.MARK)
+        self._conversation.write(Verb.BDAT, line, expected, transaction, behind=len(data))
 
     def _render_mark(self, transaction: Transaction) -> None:
         """Render what is left of the mail data, with its end mark."""
+        conversation = self._conversation
         data = transaction.body or b""
         encoder = transaction.encoder
+        if encoder is not None:
+            data = encoder.finish()
+        elif transaction.lone_dot:
+            data = b".\r\n"
+        elif not transaction.chunked:
+            data = stuffed(data)
         if transaction.chunked:
-            if encoder is not None:
-                data = encoder.finish()
-            pieces: tuple[bytes, ...] = (bdat(len(data), last=True), data)
+            self._announce(transaction, data, Expected.MARK)
         else:
-            if transaction.lone_dot:
-                data = b".\r\n"
-            else:
-                data = stuffed(data) if encoder is None else encoder.finish()
-            pieces = (data,)
-            self._conversation.owed.pop()  # the mark's reply takes the place of the data's
+            conversation.owed.pop()  # the mark's reply takes the place of the data's
+            conversation.expect(Expected.MARK, transaction, octets=len(data))
+        conversation.write_mail_data(data)
         transaction.octets += len(data)
         transaction.mark_left = True
         transaction.phase = Phase.MARKED
         transaction.body = transaction.encoder = None
         self.rendering = None
-        self._conversation.write_mail_data(pieces, Expected.MARK, transaction)
 
     # -- replies ---------------------------------------------------------------------------
 
