@@ -112,6 +112,7 @@ MAIL_REFUSED: list[tuple[bytes, int, str, str]] = [
     (b" ENVID=a+G0", 501, "5.5.4", "no hexadecimal digit"),
     (" ENVID=ü".encode(), 501, "5.5.4", "8-bit, raw"),
     (b" ENVID=" + b"x" * 101, 501, "5.5.4", "A4: 101 octets"),
+    (b" ENVID=" + b"+61" * 34, 501, "5.5.4", "A4: 102 octets, though 34 decoded"),
     (b" ENVID=\xff", 501, "5.5.4", "not UTF-8"),
     (b" AUTH=x", 501, "5.5.4", "no mailbox"),
     (b" AUTH=a@b+0D+0AX:@c", 501, "5.5.4", "CVE-2020-28015: a newline in AUTH="),

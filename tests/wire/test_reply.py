@@ -166,6 +166,16 @@ def test_empty_lines_count_only_in_a_row() -> None:
         assert parser.next_reply() == Reply(250, (b"a", b"b"))
 
 
+def test_a_reply_ends_a_run_of_empty_lines() -> None:
+    """Also where the empty lines came alone, in reads of their own."""
+    parser = ReplyParser()
+    for _ in range(3):
+        parser.receive_data(b"\r\n" * 10)
+        assert parser.next_reply() is None
+        parser.receive_data(b"250 Ok\r\n")
+        assert parser.next_reply() == Reply(250, (b"Ok",))
+
+
 def test_clear_forgets_everything() -> None:
     """After STARTTLS nothing read before is left, an unfinished reply included."""
     parser = ReplyParser()

@@ -247,8 +247,7 @@ class ReplyParser:
         code = _PREFIXES.get(line[:4], 0)
         if not code:
             # A code without text may stand alone (RFC 5321 section 4.2).
-            bare = _without_line_end(line)
-            code = _PREFIXES.get(bare + b" ", 0) if len(bare) == 3 else 0
+            code = _PREFIXES.get(_without_line_end(line) + b" ", 0)
         if not code:
             self._fail("not an SMTP reply", line)
         if self._held and abs(code) != self._code:

@@ -67,7 +67,7 @@ class LineEnds:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; give what of the message is certain by now."""
-        if self._pending and chunk:
+        if self._pending:
             chunk = b"\r" + chunk
             self._pending = False
         if chunk.endswith(b"\r"):
@@ -98,10 +98,9 @@ class Stuffing:
 
     def finish(self) -> bytes:
         """Give what was held back, the missing last line end, and the end mark."""
-        rest = self._line_ends.finish()
-        if rest or self._at_line_start:
-            return rest + b".\r\n"
-        return _END_MARK
+        if self._line_ends.finish() or not self._at_line_start:
+            return _END_MARK  # its first CRLF ends the last line
+        return b".\r\n"
 
     def _stuff(self, lines: bytes) -> bytes:
         if not lines:
