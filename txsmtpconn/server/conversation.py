@@ -1,0 +1,305 @@
+"""What a session's events mean to the application: hooks asked, messages fed to sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txsmtpconn.envelope import Envelope
+from txsmtpconn.errors import ConnectionLostError, DeadlineError
+from txsmtpconn.sasl import SERVER_MECHANISMS, Challenge, Finished, SASLError, ServerMechanism
+from txsmtpconn.server.authentication import NotBelieved, identity_of
+from txsmtpconn.server.consultation import Consultation
+from txsmtpconn.server.hooks import (
+    DiscardingSink,
+    FinalAnswer,
+    Hook,
+    Hooks,
+    MessageSink,
+    SMTPRejection,
+    settled,
+)
+from txsmtpconn.server.intake import Intake
+from txsmtpconn.server.session import Session
+from txsmtpconn.session import server_events as events
+from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import ServerSession
+from txsmtpconn.wire.reply import Reply
+
+
+class Conversation:
+    """The application's side of one session.
+
+    Args:
+        smtp: The session whose events are acted on, and which is told the answers.
+        session: What hooks see of it.
+        hooks: The application.
+        clock: Where the time comes from.
+        go_on: Called when there may be more to do than before.
+        start_tls: Called when the client was told to begin the handshake.
+        broken: Called when acting on a late answer failed: a fault of ours.
+        turned_away: What to say instead of a greeting; None to serve the client.
+
+    Attributes:
+        sink_busy: Whether the sink wants no more mail data for now.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        smtp: ServerSession,
+        session: Session,
+        hooks: Hooks,
+        clock: IReactorTime,
+        *,
+        go_on: Callable[[], None],
+        start_tls: Callable[[], None],
+        broken: Callable[[Failure], None],
+        turned_away: Reply | None,
+    ) -> None:
+        self.sink_busy = False
+        self._smtp = smtp
+        self._session = session
+        self._hooks = hooks
+        self._clock = clock
+        self._go_on = go_on
+        self._start_tls = start_tls
+        self._turned_away = turned_away
+        self._application = Consultation(self._declined, go_on, broken)
+        self._intake: Intake | None = None
+        self._data_refusal: Reply = replies.LOCAL_ERROR
+        self._mechanism: ServerMechanism | None = None
+        self._served = False
+
+    def withdraw(self) -> None:
+        """Wait for no answer any more: the session has come to its end."""
+        self._application.withdraw()
+
+    def overdue(self) -> None:
+        """Give up on a sink that has been busy for too long."""
+        if self.sink_busy:
+            self._give_up_on_sink(DeadlineError("the message was not taken in time"))
+
+    def client_left(self) -> None:
+        """Let go of everything: the connection is gone."""
+        intake = self._intake
+        if intake is not None and not intake.is_open:
+            # The message is complete. Whether it is taken is for the sink to decide still; the
+            # client will send it again (RFC 1047).
+            self._application.leave()
+        else:
+            self._application.withdraw()
+        if intake is not None:
+            intake.abort(ConnectionLostError("the client left before the end of its message"))
+        self._call_on_close()
+
+    def act(self, event: events.Event, now: float) -> None:
+        match event:
+            case events.DataReceived():
+                self._write_data(event.data)
+            case events.DataStarted():
+                self._ask_for_sink(event.envelope)
+            case events.DataEnded():
+                self._finish_data()
+            case events.DataRefused():
+                self._abort_data(SMTPRejection.of(event.reply))
+            case events.AuthStarted():
+                self._mechanism = SERVER_MECHANISMS[event.mechanism]()
+                self._step(event.initial, now)
+            case events.AuthContinued():
+                self._step(event.response, now)
+            case events.AuthAbandoned():
+                self._mechanism = None
+            case _:
+                self._act_on_client(event, now)
+
+    def _act_on_client(self, event: events.Event, now: float) -> None:
+        match event:
+            case events.RcptReceived():
+                self._consult(self._hooks.on_rcpt_to, event.address, event.parameters)
+            case events.MailReceived():
+                self._consult(self._hooks.on_mail_from, event.address, event.parameters)
+            case events.Connected():
+                self._connected()
+            case events.Secured():
+                self._consult(self._hooks.on_secure)
+            case events.TLSRequested():
+                self._start_tls()
+            case events.AnswerOverdue():
+                self._answer_overdue()
+
+    def _consult(self, hook: Hook | None, *arguments: Any) -> None:
+        """Let a hook decide about the question in hand; who has none consents."""
+        if hook is None:
+            self._reply(None)
+        else:
+            self._application.ask(hook, self._session, *arguments, then=self._consent)
+
+    def _consent(self, answer: object) -> None:
+        if answer is None or answer is True:
+            self._reply(None)
+        elif isinstance(answer, Reply):
+            self._reply(answer)
+        else:
+            raise TypeError(f"a hook answers with None or a Reply, not with {type(answer)}")
+
+    def _declined(self, reply: Reply) -> None:
+        self._mechanism = None
+        if self._intake is not None and not self._intake.is_open:
+            self._intake = None
+        self._reply(reply)
+
+    def _reply(self, reply: Reply | None) -> None:
+        if self._smtp.has_question:
+            self._smtp.reply(reply, self._clock.seconds())
+
+    def _connected(self) -> None:
+        if self._turned_away is not None:
+            self._reply(self._turned_away)
+        else:
+            self._served = True
+            self._consult(self._hooks.on_connect)
+
+    def _answer_overdue(self) -> None:
+        self._application.withdraw()
+        if self._intake is not None and not self._intake.is_open:
+            self._intake = None
+        self._log.error(
+            "{session_id}: a server hook has not answered in time", session_id=self._session.id
+        )
+        self._reply(replies.LOCAL_ERROR)
+
+    # -- authentication
+
+    def _step(self, response: bytes | None, now: float) -> None:
+        """Take the SASL dialogue one step on."""
+        mechanism = self._mechanism
+        assert mechanism is not None
+        try:
+            outcome = mechanism.step(response)
+        except SASLError:
+            self._declined(replies.AUTH_MALFORMED)
+            return
+        if isinstance(outcome, Challenge):
+            self._smtp.challenge(outcome.octets, now)
+            return
+        self._mechanism = None
+        on_auth = self._hooks.on_auth
+        assert on_auth is not None
+        self._application.ask(
+            on_auth, self._session, outcome, then=partial(self._authenticated, outcome)
+        )
+
+    def _authenticated(self, credentials: Finished, answer: object) -> None:
+        try:
+            identity = identity_of(credentials, answer)
+        except NotBelieved as rejection:
+            self._reply(rejection.reply)
+        else:
+            if self._smtp.has_question:
+                self._smtp.authenticated(identity, self._clock.seconds())
+
+    # -- mail data
+
+    def _ask_for_sink(self, envelope: Envelope) -> None:
+        if self._hooks.on_data is None:
+            self._take_sink(None)
+        else:
+            self._application.ask(
+                self._hooks.on_data,
+                self._session,
+                envelope,
+                then=self._take_sink,
+                unwanted=_abort_unwanted,
+            )
+
+    def _take_sink(self, sink: MessageSink | None) -> None:
+        if not self._smtp.has_question:
+            _abort_unwanted(sink)
+            return
+        self._intake = Intake(
+            DiscardingSink() if sink is None else sink,
+            busy=self._sink_is_busy,
+            gave_up=self._sink_gave_up,
+        )
+        self._reply(None)
+
+    def _sink_is_busy(self, busy: bool) -> None:
+        self.sink_busy = busy
+        now = self._clock.seconds()
+        if busy:
+            self._smtp.hold_data(now)
+        else:
+            self._smtp.take_data(now)
+            self._go_on()
+
+    def _sink_gave_up(self) -> None:
+        self._give_up_on_sink(SMTPRejection.of(replies.LOCAL_ERROR))
+        self._go_on()
+
+    def _write_data(self, data: bytes) -> None:
+        if self._intake is None:
+            return
+        try:
+            self._intake.write(data)
+        except Exception as reason:  # noqa: BLE001 - the application's; the client is told 451
+            self._give_up_on_sink(reason, self._application.refusal_of(Failure()))
+
+    def _give_up_on_sink(self, reason: Exception, reply: Reply = replies.LOCAL_ERROR) -> None:
+        """Refuse the message under way: its sink cannot take it."""
+        self._data_refusal = reply
+        self._abort_data(reason)
+        self._smtp.refuse_data(reply)
+        self._smtp.take_data(self._clock.seconds())
+
+    def _abort_data(self, reason: Exception) -> None:
+        intake, self._intake = self._intake, None
+        self.sink_busy = False
+        if intake is not None:
+            intake.abort(reason)
+
+    def _finish_data(self) -> None:
+        if self._intake is None:
+            self._reply(self._data_refusal)
+        else:
+            self._application.ask(self._intake.finish, then=self._finished)
+
+    def _finished(self, answer: FinalAnswer) -> None:
+        self._intake = None
+        if not self._smtp.has_question:
+            return
+        if answer is None or isinstance(answer, Reply):
+            self._reply(answer)
+            return
+        answers = [each.reply if isinstance(each, SMTPRejection) else each for each in answer]
+        self._smtp.reply_each(answers, self._clock.seconds())
+
+    # -- the end
+
+    def _call_on_close(self) -> None:
+        if self._served and self._hooks.on_close is not None:
+            self._at_close(self._hooks.on_close, self._session)
+        for cleanup in self._session.take_cleanups():
+            self._at_close(cleanup)
+
+    def _at_close(self, function: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            result = settled(function(*arguments))
+        except Exception:  # noqa: BLE001 - the application's; the client is gone
+            self._log.failure("on_close failed")
+        else:
+            if isinstance(result, Deferred):
+                result.addErrback(lambda failure: self._log.failure("on_close failed", failure))
+
+
+def _abort_unwanted(sink: MessageSink | None) -> None:
+    """Tell a sink that came too late that there is no message for it."""
+    if sink is not None:
+        sink.abort(ConnectionLostError("the client left before the sink was there"))
