@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+import txsmtpconn
+
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = "twisted/plugins/txsmtpconn_plugins.py"
 DIST_INFO = {
@@ -136,6 +138,15 @@ def test_installed_package_is_typed_and_versioned(installed: Path, tmp_path: Pat
     run(installed / "python", "-c", script, cwd=tmp_path)
 
 
-def test_command_is_installed(installed: Path) -> None:
-    """The ``smtpconn`` command is on the path of the environment."""
-    assert os.access(installed / "smtpconn", os.X_OK)
+@pytest.mark.parametrize("service", ["smtprelay", "smtpsink"])
+def test_services_load(service: str, installed: Path, tmp_path: Path) -> None:
+    """Each service that the plugin names is there, and explains its options."""
+    script = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'x'; run()"
+    done = run(installed / "python", "-c", script, service, "--help", cwd=tmp_path)
+    assert "--listen" in done.stdout
+
+
+def test_command_runs(installed: Path, tmp_path: Path) -> None:
+    """The ``smtpconn`` command of the environment runs from anywhere."""
+    done = run(installed / "smtpconn", "--version", cwd=tmp_path)
+    assert done.stdout.split() == ["smtpconn", txsmtpconn.__version__]
