@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from txsmtpconn.server.hooks import (
     Hooks,
     MessageSink,
     SMTPRejection,
+    as_reply,
     settled,
 )
 from txsmtpconn.server.intake import Intake
@@ -30,6 +31,7 @@ from txsmtpconn.server.session import Session
 from txsmtpconn.session import server_events as events
 from txsmtpconn.session import server_replies as replies
 from txsmtpconn.session.server import ServerSession
+from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
 
@@ -145,10 +147,19 @@ class Conversation:
     def _consent(self, answer: object) -> None:
         if answer is None or answer is True:
             self._reply(None)
-        elif isinstance(answer, Reply):
-            self._reply(answer)
         else:
-            raise TypeError(f"a hook answers with None or a Reply, not with {type(answer)}")
+            self._answer_with([answer])
+
+    def _answer_with(self, answers: Sequence[object], *, each: bool = False) -> None:
+        """Give the application's words to the client; where they make no sense, 451."""
+        try:
+            told = [as_reply(answer) for answer in answers]
+            if each:
+                self._smtp.reply_each(told, self._clock.seconds())
+            else:
+                self._reply(told[0])
+        except (TypeError, LocalProtocolError):
+            self._reply(self._application.refusal_of(Failure()))
 
     def _declined(self, reply: Reply) -> None:
         self._mechanism = None
@@ -276,10 +287,9 @@ class Conversation:
         if not self._smtp.has_question:
             return
         if answer is None or isinstance(answer, Reply):
-            self._reply(answer)
-            return
-        answers = [each.reply if isinstance(each, SMTPRejection) else each for each in answer]
-        self._smtp.reply_each(answers, self._clock.seconds())
+            self._answer_with([answer])
+        else:
+            self._answer_with(answer, each=True)
 
     # -- the end
 

@@ -149,6 +149,22 @@ class DiscardingSink:
         """Have nothing to forget."""
 
 
+def as_reply(answer: object) -> Reply | None:
+    """Return what the application answers as a reply that can be sent; None for our own words.
+
+    Raises:
+        TypeError: It is no answer.
+        LocalProtocolError: Its text would end the line.
+    """
+    if answer is None or answer is True:
+        return None
+    reply = answer.reply if isinstance(answer, SMTPRejection) else answer
+    if not isinstance(reply, Reply):
+        raise TypeError(f"the application answers with None or a Reply, not a {type(answer)}")
+    reply.encode()
+    return reply
+
+
 def settled(result: Any) -> Any:
     """Return a plain result as it is, and anything that is awaited as a Deferred."""
     if result is None or isinstance(result, Deferred):
