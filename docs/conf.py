@@ -15,6 +15,7 @@ project_copyright = f"2026 {author}"
 version = release = txsmtpconn.__version__
 
 extensions = [
+    "command_help",
     "session_tables",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
