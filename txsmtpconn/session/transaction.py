@@ -231,7 +231,8 @@ class Transaction(Operation):
             return undecided, self.mail_reply, "MAIL FROM"
         if self.data_reply is not None:
             return _refused(self.data_reply, "DATA")
-        if self.refusal is not None:
+        # A peer that took it from others after all (LMTP) is not believed in its refusal.
+        if self.refusal is not None and not self.was_accepted:
             return _refused(self.refusal, "BDAT" if self.chunked else "DATA")
         return (Delivery.IN_DOUBT if self.mark_left else Delivery.NOT_SENT), None, None
 
