@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.session.model_server import Manners, ModelServer
+from tests.session.model_server import Manners, ModelServer, Taken
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, SMTPError, StreamError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
@@ -88,9 +88,13 @@ class Setting:
     def tame(self) -> bool:
         """Whether nothing but refusals can happen, of which a sound server is capable."""
         mishaps = (self.manners.faults, self.deaths, self.withdrawals, self.lateness)
-        return not any((*mishaps, self.interruptions, self.bad_sources)) and not (
-            self.manners.forgets_refused_sender or (self.manners.goes_ahead_alone and self.row.lmtp)
+        oddities = (
+            self.manners.forgets_refused_sender,
+            self.manners.forgets_refused_chunks,
+            self.manners.goes_ahead_alone and self.row.lmtp,
+            self.manners.size < 1000,
         )
+        return not any((*mishaps, self.interruptions, self.bad_sources, *oddities))
 
     @classmethod
     def random(cls, row: Row, rng: Random) -> Setting:
@@ -107,6 +111,8 @@ class Setting:
             keeps_failed_chunks=rng.random() < 0.7,
             goes_ahead_alone=rng.random() < 0.3,
             forgets_refused_sender=rng.random() < 0.15,
+            forgets_refused_chunks=rng.random() < 0.15,
+            size=rng.choice((100_000, 100_000, 100)),
             archaic=not row.lmtp and rng.random() < 0.05,
             refusals=perhaps(0.7, 0.5),
             faults=perhaps(0.5, 0.15),
@@ -194,6 +200,10 @@ class Run:
                 print("C:", data)  # noqa: T201
             self.written += data
             self.underway += data
+        for message in self.messages:
+            held = message.transaction.hold and not message.transaction.lone_dot
+            if held and message.transaction.phase is Phase.MARKED:
+                self.complaints.append(f"{message.sender}: an end mark left that was held")
         undecided = sum(each.transaction.phase is Phase.MARKED for each in self.messages)
         if undecided > max(1, self.setting.window.transactions):
             self.complaints.append(f"{undecided} transactions in doubt at once")
@@ -401,6 +411,7 @@ class Run:
         if self.server.out:
             steps += [self.carry_to_client] * 4
         wanted = [each for each in self.feeding if self.session.wants_body(each.transaction)]
+        wanted += [each for each in self.feeding if not each.chunks]
         if wanted:
             steps += [lambda: self.feed(self.rng.choice(wanted))] * 3
         if self.due:
@@ -412,8 +423,7 @@ class Run:
         elif self.server.closed:
             self.take(self.session.connection_lost(None, self.now))
         else:
-            excused = self.server.silent or self.server.lied or self.server.struck
-            if not excused:
+            if not (self.server.silent or self.server.lied):
                 self.complaints.append("it waits, and nothing is owed to it")
             self.pass_deadline()
 
@@ -441,11 +451,21 @@ class Run:
                 complain(f"taken under a sender unknown: {taken}")
             elif owner is not None and taken.recipient not in owner.recipients:
                 complain(f"taken under another sender: {taken}")
-            elif owner is not None and taken.content.rstrip(b"\r\n") != owner.canonical:
+            elif owner is not None and not self.whole(owner, taken):
                 complain(f"taken with another content: {taken}")
+            elif owner is None and not _CHUNK.search(self.written):
+                complain(f"an end mark in answer to 354 where MAIL was refused: {taken}")
         for message in self.messages:
             if message.outcomes is not None:
                 self.judge_message(message, message.outcomes)
+
+    def whole(self, owner: Message, taken: Taken) -> bool:
+        """Whether the content is the message's, or lacks what the server itself refused."""
+        content = taken.content.rstrip(b"\r\n")
+        if content == owner.canonical:
+            return True
+        claims = {outcome.delivery for outcome in owner.outcomes or ()}
+        return self.setting.manners.forgets_refused_chunks and Delivery.ACCEPTED not in claims
 
     def judge_message(self, message: Message, outcomes: list[RecipientOutcome]) -> None:
         """Hold what was said of one message against the truth."""
@@ -525,7 +545,8 @@ class Run:
             setting.manners.faults, setting.manners.refusals, setting.deaths, setting.lateness,
             setting.interruptions, setting.bad_sources,
         )  # fmt: skip
-        if any(others) or (setting.row.lmtp and setting.manners.goes_ahead_alone):
+        narrow = setting.manners.size < 1000
+        if any(others) or narrow or (setting.row.lmtp and setting.manners.goes_ahead_alone):
             return
         before = self.messages[: self.messages.index(message) + 1]
         if any(each.withdrawn for each in before):

@@ -49,6 +49,10 @@ class Manners:
     goes_ahead_alone: bool = False
     #: Recipients and mail data are taken though MAIL was refused.
     forgets_refused_sender: bool = False
+    #: A chunk is refused and the next ones are taken, so that the message lacks a part.
+    forgets_refused_chunks: bool = False
+    #: SIZE: larger messages are refused.
+    size: int = 100_000
     #: EHLO is unknown.
     archaic: bool = False
     #: How likely each answer is a refusal.
@@ -68,6 +72,7 @@ class ModelServer:
         lied: A reply too many was sent while the client may have been waiting for others, so
             that no client could tell which reply means what.
         struck: A fault has happened.
+        deaf: 421 was said, and it is for the client to hang up.
         breaches: What the client did that no client may.
     """
 
@@ -78,6 +83,7 @@ class ModelServer:
     silent: bool = False
     lied: bool = False
     struck: bool = False
+    deaf: bool = False
     taken: list[Taken] = field(default_factory=list)
     said: dict[int, Said] = field(default_factory=dict)
     breaches: list[str] = field(default_factory=list)
@@ -109,10 +115,10 @@ class ModelServer:
 
     def receive(self, octets: bytes) -> None:
         """Take octets from the client and answer what is complete."""
-        if self.closed:
+        if self.closed or self.deaf:
             return
         self._input += octets
-        while not self.closed and self._step():
+        while not self.closed and not self.deaf and self._step():
             pass
 
     def _step(self) -> bool:
@@ -180,7 +186,7 @@ class ModelServer:
             return
         self._greeted = True
         self._forget()
-        keywords = ["model", "SIZE 100000", "ENHANCEDSTATUSCODES", "8BITMIME"]
+        keywords = ["model", f"SIZE {self.manners.size}", "ENHANCEDSTATUSCODES", "8BITMIME"]
         if self.manners.pipelining:
             keywords.append("PIPELINING")
         if self.manners.chunking:
@@ -300,6 +306,7 @@ class ModelServer:
         elif self._strikes():
             pass
         elif self._refuses():
+            del self._content[len(self._content) - len(content) :]
             self._refuse_chunk(self.rng.choice((451, 452, 552, 554)))
         else:
             self._say(250, "chunk", about=self._about())
@@ -308,7 +315,7 @@ class ModelServer:
     def _refuse_chunk(self, code: int) -> None:
         for _ in self._recipients if self.manners.lmtp and self._last else (None,):
             self._say(code, "no chunk", about=self._about())
-        self._chunks_failed = True
+        self._chunks_failed = not self.manners.forgets_refused_chunks
         if self._last:
             self._chunks_failed = False
             self._content.clear()
@@ -319,39 +326,41 @@ class ModelServer:
 
     def _mark(self, content: bytes) -> None:
         """Decide, take or refuse, and then perhaps not live to say so."""
-        about, recipients = self._about(), self._recipients
-        verdicts = (
-            [self._code(250, 450, 452, 550, 552) for _ in recipients]
-            if self.manners.lmtp
-            else [self._code(250, 450, 451, 552, 554)]
-        )
-        fault = self._fault()
-        kind = self.rng.choice(("before", "after", "half", "421", "silent", "nonsense", "some"))
-        if fault and kind in ("before", "421"):
-            if kind == "421":
-                self._say(421, "going down", about=about)
-            self.closed = True
+        verdicts = self._verdicts(content)
+        fault = ""
+        if self._fault():
+            fault = self.rng.choice(("die", "421", "half", "silent", "nonsense"))
+        if fault == "421":
+            self._go_down(self._about())
             return
-        if fault and kind in ("silent", "nonsense") and self.rng.random() < 0.5:
+        if fault and self.rng.random() < 0.3:
             verdicts = [450 for _ in verdicts]
-        for index, recipient in enumerate(recipients):
+        for index, recipient in enumerate(self._recipients):
             if verdicts[index if self.manners.lmtp else 0] == 250:
                 self.taken.append(Taken(self._sender, recipient, content))
-        named: Sequence[str | None] = recipients if self.manners.lmtp else [None]
-        told = len(verdicts)
-        if fault and kind in ("some", "after", "half"):
-            told = self.rng.randrange(len(verdicts)) if kind != "after" else 0
-        for verdict, whose in list(zip(verdicts, named, strict=True))[:told]:
-            if fault and kind == "silent":
-                self.silent = True
-            if fault and kind == "nonsense":
-                self._nonsense()
-                return
-            self._say(verdict, "2.0.0 message", about=about, recipient=whose)
-        if fault and kind == "half":
+        self._tell(verdicts, fault)
+
+    def _verdicts(self, content: bytes) -> list[int]:
+        """Decide for each recipient, or for all of them at once."""
+        count = len(self._recipients) if self.manners.lmtp else 1
+        if len(content) > self.manners.size:
+            return [552] * count
+        return [self._code(250, 450, 451, 452, 550, 552, 554) for _ in range(count)]
+
+    def _tell(self, verdicts: list[int], fault: str) -> None:
+        """Say the verdicts, or those before a fault strikes."""
+        named: Sequence[str | None] = self._recipients if self.manners.lmtp else [None]
+        told = self.rng.randrange(len(verdicts)) if fault else len(verdicts)
+        about = self._about()
+        for verdict, recipient in list(zip(verdicts, named, strict=True))[:told]:
+            self._say(verdict, "2.0.0 message", about=about, recipient=recipient)
+        if fault == "half":
             self._half(verdicts[told], about)
-        if fault and kind in ("some", "after", "half"):
-            self.closed = True
+        elif fault == "silent":
+            self.silent = True
+        elif fault == "nonsense":
+            self._nonsense()
+        self.closed = fault in ("die", "half")
 
     # -- dice ------------------------------------------------------------------------------
 
@@ -372,8 +381,9 @@ class ModelServer:
             return False
         kind = self.rng.choice(("die", "421", "half", "silent", "nonsense", "extra"))
         if kind == "421":
-            self._say(421, "going down", about=self._about())
-        elif kind == "half":
+            self._go_down(self._about())
+            return True
+        if kind == "half":
             self._half(self.rng.choice((250, 354, 550)), self._about())
         elif kind == "silent":
             self.silent = True
@@ -387,6 +397,12 @@ class ModelServer:
         if kind != "silent":
             self.closed = True
         return True
+
+    def _go_down(self, about: str | None) -> None:
+        """Say 421 and close, or leave that to the client."""
+        self._say(421, "going down", about=about)
+        self.closed = self.rng.random() < 0.5
+        self.deaf = not self.closed
 
     # -- octets out ------------------------------------------------------------------------
 
