@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import random
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.fuzz.driver import drive
 from tests.fuzz.wire_targets import TARGETS
@@ -25,7 +27,10 @@ def main(arguments: list[str]) -> None:
         drive(target, seeds, 100_000, seed=random.randrange(2**32))
         return
     atheris.instrument_all()
-    atheris.Setup([arguments[0], *arguments[2:]], target)
+    corpus = Path(tempfile.mkdtemp(prefix=f"fuzz-{arguments[1]}-"))
+    for number, octets in enumerate(seeds):
+        (corpus / f"seed-{number}").write_bytes(octets)
+    atheris.Setup([arguments[0], *arguments[2:], str(corpus)], target)
     atheris.Fuzz()
 
 

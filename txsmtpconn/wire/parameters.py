@@ -105,8 +105,10 @@ class MailParameters:
         if self.envid is not None:
             _check_text("ENVID", self.envid)
             check_envid(self.envid)
-        if self.auth is not None and self.auth != "":
-            parse_mailbox(self.auth).encode(self.smtputf8)
+        if self.auth is not None:
+            _check_text("AUTH", self.auth)
+            if self.auth:
+                parse_mailbox(self.auth).encode(self.smtputf8)
         if self.deliver_by is not None:
             check_deliver_by(self.deliver_by)
         if self.mt_priority is not None:
