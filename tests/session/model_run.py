@@ -141,6 +141,7 @@ class Message:
     chunks: list[bytes] = field(default_factory=list)
     fails: bool = False
     withdrawn: bool = False
+    contradicted: bool = False  # the session heard that it was taken, after a refusal perhaps
     outcomes: list[RecipientOutcome] | None = None
 
     @property
@@ -214,6 +215,7 @@ class Run:
             self.end(event.transaction)
             message = self.message_of(event.transaction)
             message.outcomes = event.transaction.outcomes()
+            message.contradicted = event.transaction.was_accepted
             if message in self.feeding:
                 self.complaints.append(f"{message.sender} ended, and its body is still wanted")
         elif isinstance(event, OperationEnded):
@@ -451,7 +453,7 @@ class Run:
                 complain(f"taken under a sender unknown: {taken}")
             elif owner is not None and taken.recipient not in owner.recipients:
                 complain(f"taken under another sender: {taken}")
-            elif owner is not None and not self.whole(owner, taken):
+            elif owner is not None and not self.may_be_taken(owner, taken):
                 complain(f"taken with another content: {taken}")
             elif owner is None and not _CHUNK.search(self.written):
                 complain(f"an end mark in answer to 354 where MAIL was refused: {taken}")
@@ -459,13 +461,17 @@ class Run:
             if message.outcomes is not None:
                 self.judge_message(message, message.outcomes)
 
-    def whole(self, owner: Message, taken: Taken) -> bool:
-        """Whether the content is the message's, or lacks what the server itself refused."""
-        content = taken.content.rstrip(b"\r\n")
-        if content == owner.canonical:
-            return True
+    def may_be_taken(self, owner: Message, taken: Taken) -> bool:
+        """Whether the content is the message's, or lacks only what the server refused."""
         claims = {outcome.delivery for outcome in owner.outcomes or ()}
-        return self.setting.manners.forgets_refused_chunks and Delivery.ACCEPTED not in claims
+        return self.is_whole(owner, taken) or (
+            self.setting.manners.forgets_refused_chunks
+            and (self.server.lied or Delivery.ACCEPTED not in claims)
+        )
+
+    def is_whole(self, owner: Message, taken: Taken) -> bool:
+        """Whether all of the message was taken, and under its sender."""
+        return taken.sender == owner.sender and taken.content.rstrip(b"\r\n") == owner.canonical
 
     def judge_message(self, message: Message, outcomes: list[RecipientOutcome]) -> None:
         """Hold what was said of one message against the truth."""
@@ -474,15 +480,16 @@ class Run:
         properly = Counter(
             each.recipient for each in self.server.taken if each.sender == message.sender
         )
-        # An odd server may have taken the mail under no sender at all, having refused him. Who
+        # An odd server may have taken what it refused, under no sender or without a part. Who
         # hears only the refusal believes it; who hears more must doubt.
-        refused = {each.address for each in outcomes if each.error and _of_sender(each.error)}
-        taken = properly + Counter(
+        believed = {each.address for each in outcomes if _of_all(each.error)}
+        if message.contradicted:
+            believed = set()
+        taken = Counter(
             each.recipient
             for each in self.server.taken
-            if each.sender is None
-            and message.last_line in each.content
-            and each.recipient not in refused
+            if message.last_line in each.content or each.sender == message.sender
+            if self.is_whole(message, each) or each.recipient not in believed
         )
         claims = Counter(
             outcome.address for outcome in outcomes if outcome.delivery is Delivery.ACCEPTED
@@ -556,8 +563,11 @@ class Run:
                 self.complaints.append(f"{outcome.address} {outcome.delivery}: a later one's fault")
 
 
-def _of_sender(error: SMTPError) -> bool:
-    return error.command == "MAIL FROM" and error.delivery is Delivery.REJECTED
+def _of_all(error: SMTPError | None) -> bool:
+    """Whether an error is a refusal of the sender or of mail data, and so of every recipient."""
+    if error is None or error.delivery is not Delivery.REJECTED:
+        return False
+    return error.command in ("MAIL FROM", "BDAT")
 
 
 def play(row: str, seed: int, *, show: bool = False) -> list[str]:

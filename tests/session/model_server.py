@@ -148,6 +148,10 @@ class ModelServer:
             self._size, self._last = int(words[1]), words[2:] == [b"LAST"]
             self._state = "chunk"
             return
+        if verb == b"RSET" and self.manners.chunking:
+            # No client that sends whole transactions ahead survives a server that goes on after
+            # it failed to reset, and none does. Whether its reply gets through is another matter.
+            self._forget()
         if self._strikes():
             return
         if verb in (b"EHLO", b"LHLO", b"HELO"):
@@ -161,13 +165,7 @@ class ModelServer:
         elif verb == b"DATA":
             self._begin_data()
         elif verb == b"RSET":
-            # No client that sends whole transactions ahead survives this, and no server does it.
-            if not self.manners.chunking and self._refuses(0.05):
-                self.struck = True
-                self._say(self.rng.choice((450, 550)), "no reset")
-            else:
-                self._forget()
-                self._say(250, "reset")
+            self._reset()
         elif verb == b"NOOP":
             self._say(self._code(250, 450, 500), "noop")
         elif verb == b"QUIT":
@@ -176,6 +174,14 @@ class ModelServer:
         else:
             self.breaches.append(f"unknown command {line!r}")
             self._say(500, "unknown")
+
+    def _reset(self) -> None:
+        if not self.manners.chunking and self._refuses(0.05):
+            self.struck = True
+            self._say(self.rng.choice((450, 550)), "no reset")
+        else:
+            self._forget()
+            self._say(250, "reset")
 
     def _hello(self, verb: bytes) -> None:
         if verb != b"HELO" and self.manners.archaic:
