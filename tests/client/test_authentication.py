@@ -158,9 +158,12 @@ def test_auth_that_is_not_offered_is_an_error() -> None:
     assert isinstance(error, AuthenticationError)
     dial.ready.close()
     dial = Dial(
-        *greeted("PIPELINING"), expect(PLAIN), send("235 ok"),
-        allow_insecure_auth=True, force_auth=True,
-    )  # fmt: skip
+        *greeted("PIPELINING"),
+        expect(PLAIN),
+        send("235 ok"),
+        allow_insecure_auth=True,
+        force_auth=True,
+    )
     assert dial.result_of(dial.ready.login(WHO)).code == 235
     dial.ready.close()
 
@@ -304,10 +307,12 @@ def test_what_is_called_behind_a_login_waits_for_its_end() -> None:
     """Also through a second mechanism."""
     dial = dial_auth(
         "CRAM-MD5 PLAIN",
-        expect("AUTH CRAM-MD5"), send("504 no"),
-        expect(PLAIN), send("235 ok"),
+        expect("AUTH CRAM-MD5"),
+        send("504 no"),
+        expect(PLAIN),
+        send("235 ok"),
         *delivery(),
-    )  # fmt: skip
+    )
     connection = dial.ready
     logged_in, sent = connection.login(WHO), connection.send(ENVELOPE, BODY)
     assert dial.result_of(logged_in).code == 235
@@ -377,16 +382,27 @@ def forms(secret: str) -> set[str]:
         ("PLAIN", WHO, [expect(PLAIN), send("535 no")]),
         ("PLAIN", WHO, [expect(PLAIN), send("235 ok")]),
         (
-            "LOGIN", WHO,
-            [expect("AUTH LOGIN"), send("334 VXNlcg=="), expect(b64(USER)), send("334 UGFzcw=="),
-             expect(b64(PASSWORD)), send("535 no")],
+            "LOGIN",
+            WHO,
+            [
+                expect("AUTH LOGIN"),
+                send("334 VXNlcg=="),
+                expect(b64(USER)),
+                send("334 UGFzcw=="),
+                expect(b64(PASSWORD)),
+                send("535 no"),
+            ],
         ),
-        ("XOAUTH2", BEARER, [expect(XOAUTH2), send(f"334 {b64('{}')}"), expect(""), send("535 no")]),
+        (
+            "XOAUTH2",
+            BEARER,
+            [expect(XOAUTH2), send(f"334 {b64('{}')}"), expect(""), send("535 no")],
+        ),
         ("PLAIN", WHO, [expect(PLAIN), send("334 "), expect("*"), send("501 no")]),
         ("PLAIN", WHO, [expect(PLAIN), send(b"xyz\r\n"), expect_close()]),
     ],
     ids=["PLAIN", "PLAIN accepted", "LOGIN", "XOAUTH2", "cancelled", "garbage"],
-)  # fmt: skip
+)
 def test_no_secret_gets_out(offer: str, credentials: Credentials, steps: list[Step]) -> None:
     """Not in a log event at any level, a repr, an exception or a traceback, in no form."""
     events: list[dict[str, Any]] = []

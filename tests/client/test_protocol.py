@@ -250,11 +250,15 @@ def test_reset_and_noop() -> None:
     """Both fire with the reply; a refusal is EPROTOCOL and the connection lives."""
     dial = Dial(
         *greeted(),
-        expect("RSET"), send("250 flushed"),
-        expect("NOOP"), send("250 still here"),
-        expect("NOOP"), send("502 no"),
-        expect("QUIT"), send("221 bye"),
-    )  # fmt: skip
+        expect("RSET"),
+        send("250 flushed"),
+        expect("NOOP"),
+        send("250 still here"),
+        expect("NOOP"),
+        send("502 no"),
+        expect("QUIT"),
+        send("221 bye"),
+    )
     connection = dial.ready
     assert dial.result_of(connection.reset()).text == "flushed"
     assert dial.result_of(connection.noop()).text == "still here"
@@ -313,18 +317,30 @@ def test_a_greeting_that_dribbles_is_no_greeting() -> None:
     ("said", "replies", "seconds", "delivery_", "command"),
     [
         (["MAIL FROM:<a@example.org>"], [], 300, Delivery.NOT_SENT, "MAIL FROM"),
-        (["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>"], ["250"], 300, Delivery.NOT_SENT, "RCPT TO"),
+        (
+            ["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>"],
+            ["250"],
+            300,
+            Delivery.NOT_SENT,
+            "RCPT TO",
+        ),
         (
             ["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA"],
-            ["250", "250"], 120, Delivery.NOT_SENT, "DATA",
+            ["250", "250"],
+            120,
+            Delivery.NOT_SENT,
+            "DATA",
         ),
         (
             ["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA", BODY + b".\r\n"],
-            ["250", "250", "354"], 600, Delivery.IN_DOUBT, "DATA",
+            ["250", "250", "354"],
+            600,
+            Delivery.IN_DOUBT,
+            "DATA",
         ),
     ],
     ids=["MAIL", "RCPT", "DATA", "mark"],
-)  # fmt: skip
+)
 def test_each_stage_has_its_deadline(
     said: list[Any], replies: list[str], seconds: float, delivery_: Delivery, command: str
 ) -> None:
@@ -588,8 +604,12 @@ def test_close_from_a_callback_in_the_middle_of_an_input() -> None:
 
 def _lockstep(body: bytes) -> tuple[Any, ...]:
     return (
-        expect("MAIL FROM:<a@example.org>"), send("250 ok"),
-        expect("RCPT TO:<b@example.net>"), send("250 ok"),
-        expect("DATA"), send("354 go"),
-        expect(body + b".\r\n"), send("250 queued"),
-    )  # fmt: skip
+        expect("MAIL FROM:<a@example.org>"),
+        send("250 ok"),
+        expect("RCPT TO:<b@example.net>"),
+        send("250 ok"),
+        expect("DATA"),
+        send("354 go"),
+        expect(body + b".\r\n"),
+        send("250 queued"),
+    )

@@ -59,9 +59,17 @@ def numbered() -> Iterator[bytes]:
 
 @pytest.mark.parametrize(
     "message",
-    [BIG, bytearray(BIG), memoryview(BIG), BIG.decode(), list(numbered()), numbered(), io.BytesIO(BIG)],
+    [
+        BIG,
+        bytearray(BIG),
+        memoryview(BIG),
+        BIG.decode(),
+        list(numbered()),
+        numbered(),
+        io.BytesIO(BIG),
+    ],
     ids=["bytes", "bytearray", "memoryview", "str", "list", "generator", "file"],
-)  # fmt: skip
+)
 def test_a_big_message_of_any_kind_arrives_as_it_is(message: Any) -> None:
     """Streamed through back-pressure, octet by octet the same."""
     dial = Dial(*greeted(*PIPELINING), *streamed(BIG))
@@ -451,8 +459,10 @@ def test_cancelling_a_split_message_stops_it() -> None:
     error = failure_result_of(sent)
     assert isinstance(error, SendCancelled)
     assert [each.delivery for each in error.recipients] == [
-        Delivery.ACCEPTED, Delivery.NOT_SENT, Delivery.NOT_SENT,
-    ]  # fmt: skip
+        Delivery.ACCEPTED,
+        Delivery.NOT_SENT,
+        Delivery.NOT_SENT,
+    ]
     connection.close()
 
 

@@ -42,8 +42,23 @@ def test_a_host_has_one_spelling(host: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", ".", "a..b", "a b", "a\r\nb", "u@h", "-a", "a-", "x" * 64, "a." * 127 + "bc", "ü\u2028", "\ud800", "[::1]"]
-)  # fmt: skip
+    "host",
+    [
+        "",
+        ".",
+        "a..b",
+        "a b",
+        "a\r\nb",
+        "u@h",
+        "-a",
+        "a-",
+        "x" * 64,
+        "a." * 127 + "bc",
+        "ü\u2028",
+        "\ud800",
+        "[::1]",
+    ],
+)
 def test_what_is_no_host_is_refused(host: str) -> None:
     """ECONFIG, with the value escaped."""
     with pytest.raises(ConfigError) as caught:

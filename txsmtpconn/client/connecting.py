@@ -6,7 +6,6 @@ import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -66,7 +65,7 @@ async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
         return await connection.when_ready()
     except CancelledError:
         connection.close()
-        raise SendCancelled("connecting was cancelled", command="CONN") from None
+        raise _cancelled() from None
     except SMTPError:
         connection.close()
         raise
@@ -77,28 +76,35 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     timeout = options.connection_timeout
     assert timeout is not None
     factory = SMTPConnectionFactory(reactor, options)
-    late = False
+    connecting = Deferred.fromCoroutine(_connect_endpoint(reactor, factory, options))
+    # What cancelling makes of an endpoint's Deferred is its own affair (a failed name lookup, for
+    # one), so who cancelled, and why, is noted here.
+    ended: SMTPError | None = None
 
-    def give_up() -> None:
-        nonlocal late
-        late = True
+    def end(reason: SMTPError) -> None:
+        nonlocal ended
+        ended = reason
         connecting.cancel()
 
-    connecting = Deferred.fromCoroutine(_connect_endpoint(reactor, factory, options))
-    timer = None
-    if not connecting.called:
-        timer = reactor.callLater(timeout, give_up)
+    def give_up() -> None:
+        end(DeadlineError(f"no connection within {timeout:g} s", command="CONN"))
+
+    watched: Deferred[SMTPConnection] = Deferred(lambda _: end(_cancelled()))
+    connecting.chainDeferred(watched)
+    timer = None if watched.called else reactor.callLater(timeout, give_up)
     try:
-        return await connecting
+        return await watched
     except Exception as reason:
-        if late:
-            raise DeadlineError(f"no connection within {timeout:g} s", command="CONN") from None
-        if isinstance(reason, (CancelledError, ConnectingCancelledError)):
-            raise SendCancelled("connecting was cancelled", command="CONN") from None
+        if ended is not None:
+            raise ended from None
         raise connection_error(Failure(), options) from reason
     finally:
         if timer is not None and timer.active():
             timer.cancel()
+
+
+def _cancelled() -> SMTPError:
+    return SendCancelled("connecting was cancelled", command="CONN")
 
 
 async def _connect_endpoint(

@@ -72,7 +72,7 @@ class Transcript:
         if not self._content:
             self._write("C", f"[{len(octets)} octets of mail data]")
             return
-        for line in octets.split(b"\r\n"):
+        for line in octets.removesuffix(b"\r\n").split(b"\r\n"):
             self._write("C", _shown(line))
 
     def _write(self, direction: str, text: str) -> None:
