@@ -164,6 +164,33 @@ def test_many_recipients_leave_as_the_replies_come() -> None:
     assert len(one.rcpt_replies) == 3000
 
 
+def test_what_is_unanswered_is_counted_exactly() -> None:
+    """When all is answered nothing is in flight, whichever way the mail data went."""
+    for offer, body in [
+        (PIPELINING_OFFER, b"x" * 60_000),
+        (PIPELINING_OFFER, None),
+        (CHUNKING_OFFER, None),
+        (CHUNKING_OFFER, b"x"),
+    ]:
+        one, two = mail(body=body), mail()
+        chunking = Chunking.ALWAYS if offer is CHUNKING_OFFER else Chunking.AUTO
+        talk = Talk.ready(offer, chunking=chunking).does(one).says(b"250 m\r\n250 r\r\n")
+        if offer is PIPELINING_OFFER:
+            talk.says(b"354 go\r\n")
+        if body is None:
+            talk.acts(talk.session.send_body(one, b"y" * 60_000, 0.0))
+            talk.acts(talk.session.end_body(one, 0.0))
+            talk.says(b"250 c\r\n" if offer is CHUNKING_OFFER else b"")
+        talk.hears()
+        if offer is PIPELINING_OFFER:
+            assert talk.does(two).hears() == FLIGHT  # a body is no command in flight
+            talk.says(b"250 one\r\n" + GO).says(b"250 two\r\n")
+        else:
+            talk.says(b"250 one\r\n")
+        assert deliveries(one) == ["ACCEPTED"]
+        assert talk.session._conversation.unanswered == 0
+
+
 def test_parameters_leave_only_where_they_are_offered() -> None:
     """DSN and 8BITMIME on the wire, in smtp-connection's order; nothing without an offer."""
     envelope = Envelope(

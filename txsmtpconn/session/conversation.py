@@ -129,37 +129,36 @@ class Conversation:
         expected: Expected,
         operation: Operation | None,
         shown: bytes | None = None,
+        behind: int = 0,
     ) -> None:
         """Render a command line, and owe a reply that answers it for this operation.
 
-        ``shown`` is what a transcript may show of a line that holds a secret.
+        ``shown`` is what a transcript may show of a line that holds a secret. ``behind`` counts
+        the octets of a chunk that comes next and that the same reply answers.
         """
         if not self._may_leave[verb]:
             raise LocalProtocolError(f"{verb.name} may not leave in state {self.state.name}")
         if self.trace is not None:
             self.trace(Direction.SENT, line[:-2] if shown is None else shown, shown is not None)
         self._out.append(line)
-        octets = len(line)
+        octets = len(line) + behind
         self.owed.append((_ROWS[expected], operation, octets))
         self.unanswered += octets
 
-    def write_mail_data(
-        self, pieces: tuple[bytes, ...], expected: Expected | None, operation: Operation
-    ) -> None:
-        """Render mail data, or a chunk behind its BDAT; ``expected`` is what answers it, if any."""
-        if self.trace is not None:
-            for piece in pieces:
-                self.trace(Direction.CONTENT, piece, False)
-        self._out.extend(pieces)
-        if expected is not None:
-            octets = sum(map(len, pieces))
-            self.owed.append((_ROWS[expected], operation, octets))
-            self.unanswered += octets
+    def write_mail_data(self, data: bytes) -> None:
+        """Render mail data."""
+        if self.trace is not None and data:
+            self.trace(Direction.CONTENT, data, False)
+        self._out.append(data)
 
     def expect(
-        self, expected: Expected, operation: Operation | None, *, first: bool = False
+        self,
+        expected: Expected,
+        operation: Operation | None,
+        *,
+        first: bool = False,
     ) -> None:
-        """Owe a reply that no octets of ours ask for: a greeting, or one more for the mark."""
+        """Owe a reply that no command asks for: a greeting, the mark's, one more for the mark."""
         entry = (_ROWS[expected], operation, 0)
         if first:
             self.owed.appendleft(entry)

@@ -319,7 +319,7 @@ class Mailing:
             self._announce(transaction, data, Expected.MARK)
         else:
             conversation.owed.pop()  # the mark's reply takes the place of the data's
-            conversation.expect(Expected.MARK, transaction, octets=len(data))
+            conversation.expect(Expected.MARK, transaction)
         conversation.write_mail_data(data)
         transaction.octets += len(data)
         transaction.mark_left = True

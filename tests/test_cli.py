@@ -1,0 +1,259 @@
+"""``smtpconn`` as its users run it: a process with arguments, output and an exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from txsmtpconn.cli import _exit_code, _Progress, _split
+from txsmtpconn.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectionLostError,
+    DNSError,
+    EnvelopeError,
+    MessageError,
+    ProtocolError,
+    SMTPError,
+    TLSError,
+)
+from txsmtpconn.outcome import Delivery
+from txsmtpconn.wire.reply import Reply
+
+MESSAGE = b"From: a@x.test\nTo: b@y.test\nBcc: c@y.test\nSubject: hi\n\n.hello\n"
+SENT = b"From: a@x.test\r\nTo: b@y.test\r\nSubject: hi\r\n\r\n.hello\r\n"
+
+
+class RunningSink:
+    """A ``twistd smtpsink`` of the test's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.kept = directory / "kept"
+        users = directory / "users"
+        users.write_text("alice:wonderland\n")
+        command = [
+            *(str(Path(sys.executable).parent / "twistd"), "--nodaemon", "--pidfile="),
+            *("smtpsink", "--listen=tcp:0:interface=127.0.0.1", f"--store={self.kept}"),
+            *(f"--users={users}", "--allow-insecure-auth"),
+        ]
+        self.process = subprocess.Popen(
+            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            found = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
+            if found:
+                self.port = int(found[1])
+                return
+        raise AssertionError("the sink did not start")
+
+    def take(self) -> tuple[bytes, dict[str, object]]:
+        """Return the one message there is, with its envelope, and forget it."""
+        (message,) = self.kept.glob("*.eml")
+        facts = message.with_suffix(".json")
+        taken = message.read_bytes(), json.loads(facts.read_text())
+        message.unlink()
+        facts.unlink()
+        return taken
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSink]:
+    """One sink for all tests here."""
+    running = RunningSink(tmp_path_factory.mktemp("sink"))
+    yield running
+    running.stop()
+
+
+def smtpconn(
+    *arguments: str, given: bytes = b"", password: str | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command to its end."""
+    environment = {key: value for key, value in os.environ.items() if key != "SMTPCONN_PASSWORD"}
+    if password is not None:
+        environment["SMTPCONN_PASSWORD"] = password
+    return subprocess.run(
+        [sys.executable, "-m", "txsmtpconn.cli", *arguments],
+        input=given,
+        capture_output=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+
+
+def test_send_a_file_to_whom_its_header_names(sink: RunningSink, tmp_path: Path) -> None:
+    """Bcc recipients get it, and nobody sees them; each recipient's fate is printed."""
+    path = tmp_path / "m.eml"
+    path.write_bytes(MESSAGE)
+    done = smtpconn("send", f"smtp://127.0.0.1:{sink.port}", str(path))
+    assert done.returncode == 0, done.stderr
+    message, facts = sink.take()
+    assert message == SENT
+    assert facts["mail_from"] == "a@x.test"
+    assert facts["rcpt_to"] == ["b@y.test", "c@y.test"]
+    told = done.stdout.decode().splitlines()
+    assert [line.split(" (")[0] for line in told] == ["b@y.test: accepted", "c@y.test: accepted"]
+
+
+def test_send_standard_input_with_an_envelope_of_options(sink: RunningSink) -> None:
+    """What is given wins over the header; the null reverse-path is an empty word."""
+    url = f"smtp://127.0.0.1:{sink.port}"
+    done = smtpconn(
+        *("send", url, "--from=", "--to=x@z.test", "--quiet", "--notify=never", "--ret=hdrs"),
+        given=MESSAGE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout
+    message, facts = sink.take()
+    assert message == SENT
+    assert facts["mail_from"] == ""
+    assert facts["rcpt_to"] == ["x@z.test"]
+    assert facts["ret"] == "HDRS"
+
+
+def test_the_transcript_shows_the_conversation_and_no_secret(sink: RunningSink) -> None:
+    """``--verbose`` is for looking at what went wrong, with others at the screen."""
+    url = f"smtp://alice@127.0.0.1:{sink.port}?allow_insecure_auth=true"
+    done = smtpconn("send", url, "--verbose", given=MESSAGE, password="wonderland")
+    assert done.returncode == 0, done.stderr
+    assert sink.take()[1]["user"] == "alice"
+    shown = (done.stdout + done.stderr).decode()
+    for line in ("C: EHLO", "C: AUTH PLAIN", "S: 235", "C: MAIL FROM:<a@x.test>", "C: QUIT"):
+        assert line in shown
+    for secret in ("wonderland", "AGFsaWNlAHdvbmRlcmxhbmQ="):
+        assert secret not in shown
+
+
+def test_verify_says_what_it_found_and_sends_nothing(sink: RunningSink, tmp_path: Path) -> None:
+    """Address, TLS, extensions, mechanisms and the login."""
+    secret = tmp_path / "password"
+    secret.write_text("wonderland\n")
+    url = f"smtp://alice@127.0.0.1:{sink.port}?allow_insecure_auth=true"
+    done = smtpconn("verify", url, f"--password-file={secret}")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode()
+    assert f"127.0.0.1 port {sink.port}" in shown
+    assert re.search(r"^extensions .*\bPIPELINING\b.*\bSIZE\b", shown, re.MULTILINE)
+    assert re.search(r"^AUTH +PLAIN LOGIN$", shown, re.MULTILINE)
+    assert re.search(r"^TLS +none", shown, re.MULTILINE)
+    assert re.search(r"^logged in +yes$", shown, re.MULTILINE)
+    assert not list(sink.kept.glob("*.eml"))
+
+
+def test_a_refused_login_is_told_without_the_password(sink: RunningSink) -> None:
+    """77, and the server's words."""
+    url = f"smtp://alice@127.0.0.1:{sink.port}?allow_insecure_auth=true"
+    done = smtpconn("verify", url, password="hunter2")
+    assert done.returncode == 77
+    assert b"EAUTH" in done.stderr
+    assert b"535" in done.stderr
+    assert b"hunter2" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["verify", "smtp://u:secret@h.test"], 78, "SMTPCONN_PASSWORD"),
+        (["verify", "smtp://u@h.test"], 78, "--password-file"),
+        (["verify", "smtp://h.test", "--password-file=x"], 78, "user"),
+        (["verify", "smtp://h.test", "--no-verify", "--ca-file=x"], 78, "contradict"),
+        (["verify", "smtp://h.test", "--ca-file=/no/such.pem"], 78, "such.pem"),
+        (["verify", "smtp://h.test?nonsense=1"], 78, "nonsense"),
+        (["verify", "http://h.test"], 78, "http"),
+        (["verify", "smtp://127.0.0.1:1"], 75, "refused"),
+        (["send", "smtp://h.test", "/no/such/file"], 65, "/no/such/file"),
+        (["send", "smtp://h.test", "/dev/null"], 65, "empty"),
+        (["send", "smtp://h.test", "--to=a b@c"], 65, "a b@c"),
+        (["send", "smtp://h.test", "--notify=never,success"], 65, "NEVER"),
+        (["send"], 2, "usage"),
+        (["fly"], 2, "usage"),
+    ],
+    ids=str,
+)
+def test_mistakes_have_a_sentence_and_a_code(arguments: list[str], code: int, told: str) -> None:
+    """No traceback, and no connection where none is needed to find the mistake."""
+    done = smtpconn(*arguments, given=MESSAGE)
+    shown = done.stderr.decode()
+    assert done.returncode == code, shown
+    assert told in shown
+    assert "Traceback" not in shown
+    assert "secret" not in shown
+
+
+def test_help_names_every_command() -> None:
+    """A newcomer's first call."""
+    shown = smtpconn("--help").stdout.decode()
+    assert "send" in shown
+    assert "verify" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionLostError("x", delivery=Delivery.IN_DOUBT), 2),
+        (ConnectionLostError("x"), 75),
+        (EnvelopeError("x", reply=Reply.of(550, "no")), 69),
+        (EnvelopeError("x", reply=Reply.of(450, "no")), 75),
+        (MessageError("x"), 65),
+        (DNSError("x"), 68),
+        (AuthenticationError("x", reply=Reply.of(535, "no")), 77),
+        (ProtocolError("x", reply=Reply.of(554, "no")), 76),
+        (ConfigError("x"), 78),
+        (TLSError("x"), 75),
+    ],
+)
+def test_exit_codes(error: SMTPError, code: int) -> None:
+    """Each tells a script whether to try again, and doubt is told apart from both."""
+    assert _exit_code(error) == code
+
+
+def test_progress_is_shown_of_big_messages_on_a_terminal_only() -> None:
+    """A bar that grows to the whole, once per change; nothing for small ones or a pipe."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    mib = 1024 * 1024
+    terminal = Terminal()
+    progress = _Progress(terminal, 4 * mib, quiet=False)
+    assert b"".join(progress.over(iter([b"x" * mib] * 4))) == b"x" * 4 * mib
+    progress.end()
+    shown = terminal.getvalue()
+    assert shown.count("\r") == 4
+    assert "100%" in shown
+    assert shown.endswith("\n")
+    for size, quiet, device in [
+        (mib // 2, False, Terminal()),
+        (4 * mib, True, Terminal()),
+        (4 * mib, False, io.StringIO()),
+    ]:
+        silent = _Progress(device, size, quiet=quiet)
+        list(silent.over(iter([b"x" * mib] * 4)))
+        silent.end()
+        assert device.getvalue() == ""
+    unknown = Terminal()
+    progress = _Progress(unknown, None, quiet=False)
+    list(progress.over(iter([b"x" * mib] * 2)))
+    assert "2 MiB" in unknown.getvalue()
+
+
+def test_a_header_section_without_an_end_is_bounded() -> None:
+    """A file that is no message is not read into memory whole."""
+    with pytest.raises(MessageError, match="header"):
+        _split(io.BytesIO(b"x" * 3 * 1024 * 1024))
+    assert _split(io.BytesIO(b"A: b\n")) == (b"A: b\n", b"")
