@@ -51,7 +51,9 @@ class Resolver:
         self.receiver: Any = None
         self.names: list[str] = []
 
-    def resolveHostName(self, receiver: Any, name: str, *_: Any, **__: Any) -> Resolution:
+    def resolveHostName(  # noqa: N802
+        self, receiver: Any, name: str, *_: Any, **__: Any
+    ) -> Resolution:
         self.names.append(name)
         self.receiver = receiver
         receiver.resolutionBegan(Resolution())
@@ -275,7 +277,7 @@ def test_a_connected_socket_is_adopted_and_ours_is_closed() -> None:
     ours, theirs = socket.socketpair()
 
     class Adopting(MemoryReactorClock):
-        def adoptStreamConnection(self, number: int, family: int, factory: Any) -> None:  # type: ignore[override]
+        def adoptStreamConnection(self, number: int, family: int, factory: Any) -> None:  # type: ignore[override]  # noqa: N802
             assert number == ours.fileno()
             assert family == socket.AF_UNIX
             self.transport = StringTransport()
@@ -293,7 +295,7 @@ def test_a_socket_that_cannot_be_adopted_is_esocket() -> None:
     """It is closed already, say."""
 
     class Refusing(MemoryReactorClock):
-        def adoptStreamConnection(self, *_: Any) -> None:  # type: ignore[override]
+        def adoptStreamConnection(self, *_: Any) -> None:  # type: ignore[override]  # noqa: N802
             raise OSError("bad file descriptor")
 
     ours, theirs = socket.socketpair()

@@ -346,6 +346,23 @@ def test_an_email_message_brings_its_smtputf8_with_it() -> None:
     dial.ready.close()
 
 
+def test_the_result_tells_how_long_it_took() -> None:
+    """Seconds from MAIL to the go-ahead, and from there to the last reply."""
+    dial = Dial(
+        *greeted(*PIPELINING),
+        expect(*FLIGHT),
+        pause(2),
+        send("250 ok", "250 ok", "354 go"),
+        expect(BODY + b".\r\n"),
+        pause(5),
+        send("250 queued"),
+    )
+    result = dial.result_of(dial.ready.send(ENVELOPE, BODY), within=10)
+    assert result.envelope_time == pytest.approx(2)
+    assert result.message_time == pytest.approx(5)
+    dial.ready.close()
+
+
 # -- more than one transaction
 
 
@@ -375,10 +392,10 @@ def test_rcptmax_splits_a_message() -> None:
 
 
 def test_too_many_recipients_is_answered_by_another_transaction() -> None:
-    """C39: 452 to the third recipient, m were accepted: the rest goes in a transaction of its own."""
+    """C39: of three recipients one was accepted: the rest goes in a transaction of its own."""
     dial = Dial(
         *greeted(*PIPELINING),
-        expect(FLIGHT[0], "RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "RCPT TO:<d@x.test>", "DATA"),
+        expect(FLIGHT[0], *[f"RCPT TO:<{each}@x.test>" for each in "bcd"], "DATA"),
         send("250 ok", "250 ok", "452 4.5.3 too many", "552 5.5.3 too many", "354 go"),
         expect(BODY + b".\r\n"),
         send("250 first"),

@@ -310,10 +310,13 @@ class Sending:
         self._errback(_decisive(outcomes, transaction), outcomes)
 
     def _result(self, outcomes: list[RecipientOutcome], transaction: Transaction) -> SendResult:
+        body_at = transaction.body_at
         return SendResult(
             tuple(outcomes),
             reply=self._reply,
             ehlo=self._line.session.extensions.lines,
+            envelope_time=body_at - transaction.begun_at,
+            message_time=self._line.now() - body_at,
             message_size=transaction.octets,
         )
 

@@ -308,6 +308,8 @@ class ClientSession:
             transaction = mailing.rendering
             if transaction is not None:
                 mailing.render(transaction)
+                if transaction.body_at == 0.0 and transaction.phase >= Phase.BODY:
+                    transaction.body_at = now
                 if mailing.rendering is not None:
                     break
             if not queue or conversation.state is not State.READY:
@@ -318,6 +320,7 @@ class ClientSession:
                     break
                 queue.popleft()
                 mailing.begin(operation, len(queue))
+                operation.begun_at = now
             elif conversation.owed:
                 break
             else:

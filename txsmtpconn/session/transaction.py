@@ -113,6 +113,8 @@ class Transaction(Operation):
         final_replies: Replies to the end mark: one, or in LMTP one for each accepted recipient.
         cause: Why it ended without a reply that decides.
         octets: Octets of mail data that have left, with transparency but without BDAT commands.
+        begun_at: When MAIL was rendered, in the caller's time; 0.0 before that.
+        body_at: When mail data could leave; with BDAT, where nothing is waited for, at once.
         mark_left: Whether the end mark has been handed to the transport.
         reply_per_recipient: Whether the n-th final reply is that of the n-th accepted recipient.
     """
@@ -126,6 +128,8 @@ class Transaction(Operation):
     refusal: Reply | None = None
     cause: SMTPError | None = None
     octets = 0
+    begun_at = 0.0
+    body_at = 0.0
 
     # The session's own notes.
     #: How many of MAIL and RCPT have been rendered.
