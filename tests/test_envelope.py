@@ -119,9 +119,9 @@ def test_what_is_no_bare_mailbox_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", [None, b"b@x.test", 5, ["b@x.test"], object()])
 def test_what_is_no_text_is_refused(address: Any) -> None:
     """None is no null reverse-path, and bytes are not guessed at."""
-    with pytest.raises(EnvelopeError, match=r"sender: .* is no text"):
+    with pytest.raises(EnvelopeError, match=r"sender: .* not text"):
         Envelope(address, "b@x.test")
-    with pytest.raises(EnvelopeError, match=r"recipient: .* is no text"):
+    with pytest.raises(EnvelopeError, match=r"recipient: .* not text"):
         Envelope("a@x.test", ["b@x.test", address])
 
 

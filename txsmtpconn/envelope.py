@@ -56,7 +56,6 @@ class DSN:
             ret = _one_of(ret, _RET, "DSN ret is FULL or HDRS")
         if orcpt is not None:
             orcpt = _typed(orcpt)
-        _check_text(envid=envid, orcpt=orcpt)
         try:
             MailParameters(ret=ret, envid=envid)
             RcptParameters(notify=conditions or (), orcpt=orcpt)
@@ -110,7 +109,7 @@ class Recipient:
     def __init__(self, address: str, dsn: DSN | None = None) -> None:
         try:
             _set_mailbox(self, parse_mailbox(address))
-        except (LocalProtocolError, TypeError) as error:
+        except LocalProtocolError as error:
             _refuse(error, "recipient: ", address)
         _set_address(self, address)
         _set_dsn(self, dsn)
@@ -222,7 +221,7 @@ class Envelope:
         if mail_from != "":
             try:
                 given["reverse_path"] = reverse_path = parse_mailbox(mail_from)
-            except (LocalProtocolError, TypeError) as error:
+            except LocalProtocolError as error:
                 _refuse(error, "sender: ", mail_from)
             if not mail_from.isascii() and reverse_path.needs_smtputf8:
                 given["needs_smtputf8"] = True
@@ -292,7 +291,6 @@ def _set_conditions(given: dict[str, Any], dsn: DSN | None, **conditions: Any) -
         conditions["deliver_by"] = _deliver_by(conditions["deliver_by"])
     if isinstance(conditions["hold_until"], datetime):
         conditions["hold_until"] = _moment(conditions["hold_until"])
-    _check_text(hold_until=conditions["hold_until"], auth=conditions["auth"])
     try:
         MailParameters(**conditions | {"smtputf8": "needs_smtputf8" in given})
     except LocalProtocolError as error:
@@ -314,12 +312,6 @@ def _moment(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _check_text(**values: object) -> None:
-    for name, value in values.items():
-        if value is not None and not isinstance(value, str):
-            raise EnvelopeError(f"{name} is a text, not {value!r}", command="API")
-
-
 def _one_of(value: object, allowed: dict[str, str], rule: str) -> str:
     known = allowed.get(value.upper()) if isinstance(value, str) else None
     if known is None:
@@ -338,11 +330,9 @@ def _listed(values: Iterable[Any], name: str) -> list[Any]:
         ) from error
 
 
-def _refuse(error: Exception, what: str = "", address: str | None = None) -> NoReturn:
+def _refuse(error: LocalProtocolError, what: str = "", address: object = None) -> NoReturn:
     """Say that something is not as its RFC wants it; `what` leads in and ends in a colon."""
-    if isinstance(error, TypeError):
-        raise EnvelopeError(f"{what}{address!r} is no text", command="API") from None
-    recipient = address if what == "recipient: " else None
+    recipient = address if what == "recipient: " and isinstance(address, str) else None
     raise EnvelopeError(f"{what}{error}", command="API", recipient=recipient) from error
 
 
