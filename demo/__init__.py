@@ -1,0 +1,1 @@
+"""A relay at work, for a newcomer to watch: ``make demo``."""
