@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.session.model_run import ROWS, play
+from tests.session.model_run import play
+from tests.session.model_setting import ROWS
 from txsmtpconn.errors import SMTPError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
 from txsmtpconn.session.events import TransactionEnded

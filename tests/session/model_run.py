@@ -10,17 +10,16 @@ and seed, and ``python -m tests.session.model_run --show ROW SEED`` plays that r
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from random import Random
 
-from tests.session.model_server import Manners, ModelServer, Taken
+from tests.session.model_judge import Judgment
+from tests.session.model_server import ModelServer
+from tests.session.model_setting import ROWS, Message, Setting
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, SMTPError, StreamError
-from txsmtpconn.outcome import Delivery, RecipientOutcome
 from txsmtpconn.session.client import ClientSession
 from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.events import (
@@ -32,7 +31,7 @@ from txsmtpconn.session.events import (
     SessionEnded,
     TransactionEnded,
 )
-from txsmtpconn.session.policy import Chunking, Pipelining, Security, Window
+from txsmtpconn.session.policy import Security
 from txsmtpconn.session.transaction import (
     Noop,
     Operation,
@@ -42,118 +41,7 @@ from txsmtpconn.session.transaction import (
     Transaction,
 )
 
-_CHUNK = re.compile(rb"BDAT \d+( LAST)?\r\n")
-_SERIAL = re.compile(r"id=(\d+)")
 _MOST_STEPS = 5_000
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way for a client to send mail."""
-
-    lmtp: bool
-    chunking: Chunking
-    pipelining: Pipelining
-
-
-ROWS = {
-    f"{'lmtp' if lmtp else 'smtp'}-{name}": Row(lmtp, chunking, pipelining)
-    for lmtp in (False, True)
-    for name, chunking, pipelining in (
-        ("data-off", Chunking.OFF, Pipelining.OFF),
-        ("data-transaction", Chunking.OFF, Pipelining.TRANSACTION),
-        ("data-full", Chunking.OFF, Pipelining.FULL),
-        ("bdat-off", Chunking.ALWAYS, Pipelining.OFF),
-        ("bdat-full", Chunking.ALWAYS, Pipelining.FULL),
-        ("auto", Chunking.AUTO, Pipelining.FULL),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a run is like: the server, the client, and how likely each step is a mishap."""
-
-    row: Row
-    manners: Manners
-    window: Window
-    messages: int
-    deaths: float = 0.0
-    withdrawals: float = 0.0
-    lateness: float = 0.0
-    interruptions: float = 0.0
-    bad_sources: float = 0.0
-
-    @property
-    def tame(self) -> bool:
-        """Whether nothing but refusals can happen, of which a sound server is capable."""
-        mishaps = (self.manners.faults, self.deaths, self.withdrawals, self.lateness)
-        oddities = (
-            self.manners.forgets_refused_sender,
-            self.manners.forgets_refused_chunks,
-            self.manners.goes_ahead_alone and self.row.lmtp,
-            self.manners.size < 1000,
-        )
-        return not any((*mishaps, self.interruptions, self.bad_sources, *oddities))
-
-    @classmethod
-    def random(cls, row: Row, rng: Random) -> Setting:
-        """Throw the dice for one run: calm seas, or one trouble, or all of them."""
-
-        def perhaps(chance: float, most: float) -> float:
-            return rng.random() * most if rng.random() < chance else 0.0
-
-        manners = Manners(
-            lmtp=row.lmtp,
-            pipelining=rng.random() < 0.85,
-            chunking=row.chunking is not Chunking.OFF,
-            ahead=row.pipelining.value,
-            keeps_failed_chunks=rng.random() < 0.7,
-            goes_ahead_alone=rng.random() < 0.3,
-            forgets_refused_sender=rng.random() < 0.15,
-            forgets_refused_chunks=rng.random() < 0.15,
-            size=rng.choice((100_000, 100_000, 100)),
-            archaic=not row.lmtp and rng.random() < 0.05,
-            refusals=perhaps(0.7, 0.5),
-            faults=perhaps(0.5, 0.15),
-        )
-        return cls(
-            row,
-            manners,
-            Window(rng.choice((1, 2, 3, 16)), rng.choice((50, 300, 2_000, 500_000))),
-            messages=rng.randint(1, 6) if rng.random() < 0.9 else 14,
-            deaths=perhaps(0.3, 0.03),
-            withdrawals=perhaps(0.3, 0.05),
-            lateness=perhaps(0.2, 0.02),
-            interruptions=perhaps(0.1, 0.1),
-            bad_sources=perhaps(0.2, 0.5),
-        )
-
-
-@dataclass
-class Message:
-    """One message of a run, and what was said of it."""
-
-    sender: str
-    recipients: list[str]
-    content: bytes
-    transaction: Transaction
-    chunks: list[bytes] = field(default_factory=list)
-    fails: bool = False
-    withdrawn: bool = False
-    contradicted: bool = False  # the session heard that it was taken, after a refusal perhaps
-    outcomes: list[RecipientOutcome] | None = None
-
-    @property
-    def canonical(self) -> bytes:
-        """The content as it must arrive, but for a line end at its end."""
-        lines = self.content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return lines.replace(b"\n", b"\r\n").rstrip(b"\r\n")
-
-    @property
-    def last_line(self) -> bytes:
-        """What stands at the end of this content and nowhere else."""
-        return b"end of " + self.sender.encode()
 
 
 class Run:
@@ -371,8 +259,12 @@ class Run:
         self.operations.append(late)
         for event in self.session.submit(late):
             self.note(event)
-        self.judge()
-        return self.complaints
+        judgment = Judgment(self.setting, self.server, self.messages, bytes(self.written))
+        judgment.on_session(
+            self.over, Counter({each: self.ended[each] for each in self.operations})
+        )
+        judgment.on_mail()
+        return self.complaints + judgment.complaints
 
     def step(self) -> None:
         """Let one thing happen, and the quiet moments be used."""
@@ -433,141 +325,6 @@ class Run:
         """Let an end mark leave that was held back."""
         self.session.release_mark(self.due.pop(0))
         self.take(())
-
-    # -- judgment ----------------------------------------------------------------------------
-
-    def judge(self) -> None:
-        """Hold every claim against the truth."""
-        complain = self.complaints.append
-        if self.over is None:
-            complain("the session did not end")
-        for operation in self.operations:
-            if self.ended[operation] != 1:
-                complain(f"{operation} ended {self.ended[operation]} times")
-        if not self.server.lied:
-            self.complaints += self.server.breaches
-        by_sender = {message.sender: message for message in self.messages}
-        for taken in self.server.taken:
-            owner = by_sender.get(taken.sender or "")
-            if owner is None and taken.sender is not None:
-                complain(f"taken under a sender unknown: {taken}")
-            elif owner is not None and taken.recipient not in owner.recipients:
-                complain(f"taken under another sender: {taken}")
-            elif owner is not None and not self.may_be_taken(owner, taken):
-                complain(f"taken with another content: {taken}")
-            elif owner is None and not _CHUNK.search(self.written):
-                complain(f"an end mark in answer to 354 where MAIL was refused: {taken}")
-        for message in self.messages:
-            if message.outcomes is not None:
-                self.judge_message(message, message.outcomes)
-
-    def may_be_taken(self, owner: Message, taken: Taken) -> bool:
-        """Whether the content is the message's, or lacks only what the server refused."""
-        claims = {outcome.delivery for outcome in owner.outcomes or ()}
-        return self.is_whole(owner, taken) or (
-            self.setting.manners.forgets_refused_chunks
-            and (self.server.lied or Delivery.ACCEPTED not in claims)
-        )
-
-    def is_whole(self, owner: Message, taken: Taken) -> bool:
-        """Whether all of the message was taken, and under its sender."""
-        return taken.sender == owner.sender and taken.content.rstrip(b"\r\n") == owner.canonical
-
-    def judge_message(self, message: Message, outcomes: list[RecipientOutcome]) -> None:
-        """Hold what was said of one message against the truth."""
-        if [outcome.address for outcome in outcomes] != message.recipients:
-            self.complaints.append(f"{message.sender}: recipients out of order")
-        properly = Counter(
-            each.recipient for each in self.server.taken if each.sender == message.sender
-        )
-        # An odd server may have taken what it refused, under no sender or without a part. Who
-        # hears only the refusal believes it; who hears more must doubt.
-        believed = {each.address for each in outcomes if _of_all(each.error)}
-        if message.contradicted:
-            believed = set()
-        taken = Counter(
-            each.recipient
-            for each in self.server.taken
-            if message.last_line in each.content or each.sender == message.sender
-            if self.is_whole(message, each) or each.recipient not in believed
-        )
-        claims = Counter(
-            outcome.address for outcome in outcomes if outcome.delivery is Delivery.ACCEPTED
-        )
-        doubts = Counter(
-            outcome.address for outcome in outcomes if outcome.delivery is Delivery.IN_DOUBT
-        )
-        if not self.server.lied:
-            for address in set(message.recipients):
-                if claims[address] > properly[address]:
-                    self.complaints.append(f"{address} ACCEPTED, and was not taken")
-                if claims[address] + doubts[address] < taken[address]:
-                    self.complaints.append(f"{address} was taken, and the session denies it")
-            for outcome in outcomes:
-                self.judge_reply(message, outcome)
-        if doubts and message.last_line not in _CHUNK.sub(b"", self.written):
-            self.complaints.append(f"{message.sender} IN_DOUBT, and its end never left")
-        for outcome in outcomes:
-            if (outcome.error is None) != (outcome.delivery is Delivery.ACCEPTED):
-                self.complaints.append(f"{outcome}: error and delivery disagree")
-        if self.setting.tame:
-            self.judge_tame(message, outcomes)
-        self.judge_neighbour(message, outcomes)
-
-    def judge_reply(self, message: Message, outcome: RecipientOutcome) -> None:
-        """A reply that decided must have been about this message, and this recipient."""
-        if outcome.delivery not in (Delivery.ACCEPTED, Delivery.REJECTED):
-            return
-        found = _SERIAL.search(str(outcome.reply))
-        said = self.server.said[int(found[1])] if found else None
-        if said is None:
-            self.complaints.append(f"{outcome.address}: {outcome.delivery} without a reply")
-        elif said.sender not in (None, message.sender) or said.recipient not in (
-            None,
-            outcome.address,
-        ):
-            self.complaints.append(f"{outcome.address} of {message.sender}: told by {said}")
-
-    def judge_tame(self, message: Message, outcomes: Iterable[RecipientOutcome]) -> None:
-        """Where only refusals happen, every recipient has a verdict, if a session came about."""
-        begun = b"MAIL FROM:<" + message.sender.encode() in self.written
-        for outcome in outcomes:
-            if (
-                begun
-                and not self.server.struck
-                and outcome.delivery
-                not in (
-                    Delivery.ACCEPTED,
-                    Delivery.REJECTED,
-                )
-            ):
-                self.complaints.append(f"{outcome.address} {outcome.delivery} in calm weather")
-            if outcome.delivery is not Delivery.ACCEPTED and not self.setting.manners.refusals:
-                self.complaints.append(f"{outcome.address} {outcome.delivery} for no reason")
-
-    def judge_neighbour(self, message: Message, outcomes: Iterable[RecipientOutcome]) -> None:
-        """Taking one message back harms none that was before it."""
-        setting = self.setting
-        others = (
-            setting.manners.faults, setting.manners.refusals, setting.deaths, setting.lateness,
-            setting.interruptions, setting.bad_sources,
-        )  # fmt: skip
-        narrow = setting.manners.size < 1000
-        if any(others) or narrow or (setting.row.lmtp and setting.manners.goes_ahead_alone):
-            return
-        before = self.messages[: self.messages.index(message) + 1]
-        if any(each.withdrawn for each in before):
-            return
-        for outcome in outcomes:
-            if outcome.delivery is not Delivery.ACCEPTED:
-                self.complaints.append(f"{outcome.address} {outcome.delivery}: a later one's fault")
-
-
-def _of_all(error: SMTPError | None) -> bool:
-    """Whether an error is a refusal of the sender or of mail data, and so of every recipient."""
-    if error is None or error.delivery is not Delivery.REJECTED:
-        return False
-    return error.command in ("MAIL FROM", "BDAT")
 
 
 def play(row: str, seed: int, *, show: bool = False) -> list[str]:
