@@ -97,6 +97,7 @@ class Line:
     def take(self, events: Sequence[Event] = ()) -> None:
         """Act on what an input of the session returned, then write and arm the deadline."""
         if self._acting:
+            # Made while acting on an earlier input, whose call writes.
             for event in events:
                 self._act(event)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -79,7 +80,7 @@ def _words(reason: error.ConnectError) -> str:
     if isinstance(reason, error.NoRouteError):
         return "no route to host"
     number = getattr(reason, "osError", None)
-    return f"cannot connect ({number})" if number is not None else "cannot connect"
+    return os.strerror(number).lower() if isinstance(number, int) else "cannot connect"
 
 
 class _PatientReactor:

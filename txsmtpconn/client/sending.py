@@ -84,7 +84,7 @@ class Sending:
     def start(self) -> bool:
         """Submit the first transaction, once it is known that there is a message at all."""
         source = self._source
-        if source.whole is None and source.size is None:
+        if source.size is None:
             return self._look_ahead()
         self._begin()
         return True
@@ -154,7 +154,7 @@ class Sending:
             source.whole,
             size=source.size,
             # What nobody has looked at may hold anything (RFC 6152 section 3 lets us say so).
-            eight_bit=source.eight_bit is not False,
+            eight_bit=source.whole is None and source.eight_bit is not False,
             hold=self._before_mark is not None,
             tag=self,
         )
@@ -200,7 +200,8 @@ class Sending:
         assert transaction is not None
         # No cycle may be left behind: collecting them costs more than the message did.
         transaction.tag = self._transaction = None
-        self._release_source()
+        if self._pump is not None or self._body is not None:
+            self._release_source()
         self._reply = transaction.last_reply or self._reply
         outcomes = transaction.outcomes()
         if len(outcomes) == 1 and self._outcomes is None:
@@ -299,19 +300,18 @@ class Sending:
             self._line.take(self._line.session.withdraw(transaction, cause))
 
     def _finish(self, outcomes: list[RecipientOutcome], transaction: Transaction) -> None:
-        if not self._cancelled and (
-            any(each.delivery is Delivery.ACCEPTED for each in outcomes)
+        if self._cancelled or not (
+            outcomes[0].delivery is Delivery.ACCEPTED
+            or any(each.delivery is Delivery.ACCEPTED for each in outcomes)
             or _answered_one_by_one(outcomes, transaction)
         ):
-            deferred, self.deferred = self.deferred, None
-            if deferred is not None:
-                deferred.callback(self._result(outcomes, transaction))
+            self._errback(_decisive(outcomes, transaction), outcomes)
             return
-        self._errback(_decisive(outcomes, transaction), outcomes)
-
-    def _result(self, outcomes: list[RecipientOutcome], transaction: Transaction) -> SendResult:
+        deferred, self.deferred = self.deferred, None
+        if deferred is None:
+            return
         body_at = transaction.body_at
-        return SendResult(
+        result = SendResult(
             tuple(outcomes),
             reply=self._reply,
             ehlo=self._line.session.extensions.lines,
@@ -319,6 +319,7 @@ class Sending:
             message_time=self._line.now() - body_at,
             message_size=transaction.octets,
         )
+        deferred.callback(result)
 
     def _errback(self, cause: SMTPError, outcomes: Sequence[RecipientOutcome]) -> None:
         deferred, self.deferred = self.deferred, None

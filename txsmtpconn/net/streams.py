@@ -48,8 +48,10 @@ class MessageSource(Protocol):
     size: int | None
     replayable: bool
     whole: bytes | None
-    eight_bit: bool | None
     smtputf8: bool
+
+    @property
+    def eight_bit(self) -> bool | None: ...
 
     def open(self) -> Body: ...
 
@@ -89,19 +91,23 @@ def message_source(message: object) -> MessageSource:
 class MemorySource:
     """A message in memory."""
 
-    __slots__ = ("_data", "eight_bit", "size", "smtputf8", "whole")
+    __slots__ = ("_data", "size", "smtputf8", "whole")
 
     replayable = True
 
-    def __init__(self, data: bytes, *, smtputf8: bool = False) -> None:
+    def __init__(self, data: bytes, smtputf8: bool = False) -> None:
         size = len(data)
         if size == 0:
             raise _empty()
         self._data = data
         self.size: int | None = size
         self.whole: bytes | None = data if size <= CHUNK_SIZE else None
-        self.eight_bit: bool | None = not data.isascii()
         self.smtputf8 = smtputf8
+
+    @property
+    def eight_bit(self) -> bool | None:
+        """Whether an octet above 127 is in it; looked for only when asked."""
+        return not self._data.isascii()
 
     def open(self) -> Body:
         """Start a reading; chunks are cut when they are asked for."""
@@ -180,7 +186,7 @@ def _flattened(message: Message[Any, Any]) -> MemorySource:
     data = octets.getvalue()
     # Header fields of 7 bits need no extension, whatever the policy would have allowed.
     head = data.partition(b"\r\n\r\n")[0]
-    return MemorySource(data, smtputf8=utf8 and not head.isascii())
+    return MemorySource(data, utf8 and not head.isascii())
 
 
 def _has_international_address(message: EmailMessage) -> bool:
