@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,11 @@ def message(mark: str, body: bytes = BODY) -> bytes:
         f"Message-ID: <{mark}@a.test>\r\nSubject: interop\r\n\r\n"
     )
     return header.encode() + body
+
+
+def on_the_wire(sent: bytes) -> int:
+    """Count the octets of a message that goes by DATA: dots doubled, and its end."""
+    return len(re.sub(rb"(?m)^\.", b"..", sent)) + len(b".\r\n")
 
 
 def trusting(zoo: CertificateZoo, **options: Any) -> TLSOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.mail import connected, deliveries, marker, message
+from tests.interop.mail import connected, deliveries, marker, message, on_the_wire
 from tests.interop.peers.arrived import wait_for
 from txsmtpconn import (
     DSN,
@@ -41,7 +41,7 @@ async def test_what_is_sent_is_what_arrives(smtp_sink, pipelining, chunking):
     assert result.rejected == []
     assert result.reply.code == 250
     assert result.response.startswith("250 2.0.0")
-    assert result.message_size == len(sent)
+    assert result.message_size == on_the_wire(sent)
     assert "PIPELINING" in result.ehlo
     assert deliveries(result) == [ACCEPTED, ACCEPTED]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import chown
 
 import pytest
 
@@ -44,6 +49,11 @@ auth_username_format = %Lu
 auth_username_chars =
 # a failed login must not delay the next test
 auth_failure_delay = 0
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {base}/oauth2.conf.ext
+}}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {base}/users
@@ -100,6 +110,20 @@ namespace inbox {{
   inbox = yes
 }}
 """
+
+# Tokens are validated by their signature: there is nobody to ask.
+_OAUTH2 = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={base}/keys/
+username_attribute = email
+issuers = https://issuer.test/
+openid_configuration_url = https://issuer.test/.well-known/openid-configuration
+scope = mail
+force_introspection = no
+"""
+
+_TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
+_TOKEN_KEY = b"throw-away hmac key of 32 octets"
 
 #: Who has a mailbox; anybody else is refused at RCPT.
 _MAILBOXES = ("alice", "bob", "carol", "u", "v", "w")
@@ -163,12 +187,33 @@ def dovecot(certificate_zoo: CertificateZoo) -> Iterator[Dovecot]:
             )
 
 
-def _write_users(base: Path) -> None:
-    from shutil import chown
+def access_token(user: str = USER, *, valid: int = 3600) -> str:
+    """Make an OAuth 2 access token that Dovecot takes (a JSON Web Token, signed with HMAC).
 
+    Args:
+        user: whose it is.
+        valid: for how many seconds; a negative number makes one that has expired.
+    """
+    now = int(time.time())
+    claims = {"email": user, "sub": user, "iss": "https://issuer.test/", "scope": "mail"}
+    times = {"iat": now, "nbf": now - 5, "exp": now + valid}
+    parts = [_urlsafe(json.dumps(part).encode()) for part in (_TOKEN_HEADER, claims | times)]
+    signature = hmac.digest(_TOKEN_KEY, ".".join(parts).encode(), "sha256")
+    return ".".join([*parts, _urlsafe(signature)])
+
+
+def _urlsafe(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def _write_users(base: Path) -> None:
     for name in ("run", "state", "mail"):
         (base / name).mkdir()
     chown(base / "mail", "dovecot", "dovecot")
     users = {USER: PASSWORD, UTF8_USER: UTF8_PASSWORD}
     (base / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in users.items()), "utf-8")
+    (base / "oauth2.conf.ext").write_text(_OAUTH2.format(base=base))
+    key = base / "keys" / "default" / "HS256" / "default"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(base64.b64encode(_TOKEN_KEY))
     (base / "mailboxes").write_text("".join(f"{name}::::::\n" for name in _MAILBOXES))

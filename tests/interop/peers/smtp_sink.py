@@ -57,12 +57,13 @@ def smtp_sink() -> Iterator[Callable[..., SMTPSink]]:
 
     with ExitStack() as stack:
 
-        def start(*flags: str) -> SMTPSink:
+        def start(*flags: str, port: int | None = None) -> SMTPSink:
             directory = stack.enter_context(scratch_directory("sink"))
             dumps = directory / "dumps"
             dumps.mkdir()
             dumps.chmod(0o777)
-            (port,) = free_ports()
+            if port is None:
+                (port,) = free_ports()
             user: Iterable[str] = ("-u", "nobody") if os.geteuid() == 0 else ()
             command = [path, *user, "-d", f"{dumps}/m.", *flags, f"127.0.0.1:{port}", "50"]
             process = stack.enter_context(running(command, directory))
