@@ -348,8 +348,9 @@ class ISpool(Protocol):
             lease: Seconds after which an unrenewed lease may go to another.
             recipients: At most so many in one claim; a message may give several claims.
             avoid: Destinations not to touch.
-            marked: Put the rows into COMMITTING at once. Saves `mark` and its commit; but if the
-                process dies, also what had not reached the end of mail data is in doubt.
+            marked: Put the rows of a message that comes whole into COMMITTING at once. Saves `mark`
+                and its commit; but if the process dies, also what had not reached the end of mail
+                data is in doubt.
         """
 
     def renew(self, lease: float) -> Deferred[int]:

@@ -17,10 +17,8 @@ from txsmtpconn.relay.spool import (
     Batch,
     Claim,
     ClaimedRecipient,
-    Doubt,
     Event,
     NewMessage,
-    Recovery,
     State,
     Verdict,
 )
@@ -30,7 +28,6 @@ _LETTERS = 13  # of 5 bits each: 63 bits fit
 
 _CLAIMED = "('leased', 'committing')"
 _WAITING = "('ready', 'held')"
-_GIVEN_UP = "('failed', 'expired')"
 _SETTLED = "('delivered', 'removed')"
 
 Entry = tuple[float, int, str, str, str]
@@ -149,7 +146,12 @@ def claim(
         "UPDATE recipient SET state = ?, token = token + 1, owner = ?, lease_until = ?"
         " WHERE id = ?",
         [
-            (State.COMMITTING if lease.marked else State.LEASED, lease.owner, lease.until, one.id)
+            (
+                State.COMMITTING if one_claim.marked else State.LEASED,
+                lease.owner,
+                lease.until,
+                one.id,
+            )
             for one_claim in claims
             for one in one_claim.recipients
         ],
@@ -229,7 +231,7 @@ def _claim_of(db: sqlite3.Cursor, now: float, rows: list[_Row], *, marked: bool)
         max(0.0, now - accepted_at),
         size,
         body,
-        marked,
+        marked and body is not None,
     )
 
 
@@ -286,142 +288,18 @@ def record(db: sqlite3.Cursor, now: float, message: str, verdicts: Sequence[Verd
             fenced += 1
             continue
         settled = settled or verdict.state is State.DELIVERED
-        _remember(db, [(now, number, row[0], verdict.event, verdict.detail)])
+        remember(db, [(now, number, row[0], verdict.event, verdict.detail)])
     if settled:
         drop_if_settled(db, number)
     return fenced
 
 
-def recover(db: sqlite3.Cursor, now: float, doubt: Doubt, expired: float) -> Recovery:
-    """Take back leases that ran out before `expired`, on the clock of the leases."""
-    rows = db.execute(
-        "SELECT id, message, address FROM recipient WHERE state = 'committing'"
-        " AND lease_until < ? ORDER BY message, id",
-        (expired,),
-    ).fetchall()
-    detail = "the attempt was cut off while its reply was awaited: it may have been delivered"
-    _remember(db, [(now, row[1], row[2], Event.IN_DOUBT, detail) for row in rows])
-    if doubt is Doubt.HOLD:
-        _remember(db, [(now, row[1], row[2], Event.HELD, "in doubt") for row in rows])
-    db.executemany(
-        "UPDATE recipient SET state = ?, next_at = ?, owner = '', lease_until = 0, changed_at = ?,"
-        " attempts = attempts + 1, last_reply = ? WHERE id = ?",
-        [
-            (State.HELD if doubt is Doubt.HOLD else State.READY, now, now, detail, row[0])
-            for row in rows
-        ],
-    )
-    released = db.execute(
-        "UPDATE recipient SET state = 'ready', owner = '', lease_until = 0"
-        " WHERE state = 'leased' AND lease_until < ?",
-        (expired,),
-    ).rowcount
-    return Recovery(released, tuple((queue_id(row[1]), row[2]) for row in rows))
-
-
-def forgive(db: sqlite3.Cursor, now: float, horizon: float) -> int:
-    """Make due what waits for longer than any schedule says: the clock has been set back."""
-    return db.execute(
-        "UPDATE recipient SET next_at = ? WHERE state = 'ready' AND next_at > ?",
-        (now, now + horizon),
-    ).rowcount
-
-
 def quarantine(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
     """Set aside what waits of a message that cannot be trusted."""
-    return _move(db, now, message, _WAITING, State.QUARANTINED, Event.QUARANTINED, detail)
+    return move(db, now, message, _WAITING, State.QUARANTINED, Event.QUARANTINED, detail)
 
 
-def hold(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
-    """Keep waiting recipients back."""
-    return _move(db, now, message, "('ready')", State.HELD, Event.HELD, detail)
-
-
-def release(db: sqlite3.Cursor, now: float, message: int) -> int:
-    """Let held and quarantined recipients go."""
-    states = "('held', 'quarantined')"
-    return _move(db, now, message, states, State.READY, Event.RELEASED, "")
-
-
-def requeue(db: sqlite3.Cursor, now: float, message: int) -> int:
-    """Make given-up recipients due with no attempts counted, and waiting ones due."""
-    return _move(
-        db,
-        now,
-        message,
-        "('ready', 'failed', 'expired')",
-        State.READY,
-        Event.REQUEUED,
-        "",
-        more="attempts = CASE WHEN state = 'ready' THEN attempts ELSE 0 END,",
-    )
-
-
-def remove(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
-    """Drop every recipient that no claim is out for."""
-    states = "('ready', 'held', 'failed', 'expired', 'quarantined')"
-    moved = _move(db, now, message, states, State.REMOVED, Event.REMOVED, detail)
-    drop_if_settled(db, message)
-    return moved
-
-
-def expire(db: sqlite3.Cursor, now: float, age: float, detail: str) -> int:
-    """Give up waiting recipients of messages accepted more than `age` seconds ago."""
-    old = _messages_with(
-        db,
-        "SELECT DISTINCT message FROM recipient JOIN message ON message.id = recipient.message"
-        " WHERE state = 'ready' AND accepted_at < ?",
-        now - age,
-    )
-    return sum(
-        _move(db, now, message, "('ready')", State.EXPIRED, Event.EXPIRED, detail)
-        for message in old
-    )
-
-
-def prune(db: sqlite3.Cursor, now: float, kept: float, history: float) -> int:
-    """Remove given-up recipients and history that have been kept long enough."""
-    old = _messages_with(
-        db,
-        f"SELECT DISTINCT message FROM recipient WHERE state IN {_GIVEN_UP} AND changed_at < ?",
-        now - kept,
-    )
-    removed = 0
-    for message in old:
-        detail = "kept for the retention time"
-        removed += _move(
-            db,
-            now,
-            message,
-            _GIVEN_UP,
-            State.REMOVED,
-            Event.REMOVED,
-            detail,
-            before=now - kept,
-        )
-        drop_if_settled(db, message)
-    # A message that is still here keeps its story.
-    db.execute(
-        "DELETE FROM history WHERE at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM message WHERE id = history.message)",
-        (now - history,),
-    )
-    return removed
-
-
-def give_back(db: sqlite3.Cursor, most: int = 4096) -> None:
-    """Return free pages to the file system, so many at most: a spool need not stay at its worst."""
-    (free,) = db.execute("PRAGMA freelist_count").fetchone()
-    for _ in range(min(free, most)):
-        # The module steps such a statement once, whatever number it is given.
-        db.execute("PRAGMA incremental_vacuum(1)")
-
-
-def _messages_with(db: sqlite3.Cursor, query: str, before: float) -> list[int]:
-    return [row[0] for row in db.execute(query, (before,)).fetchall()]
-
-
-def _move(
+def move(
     db: sqlite3.Cursor,
     now: float,
     message: int,
@@ -439,11 +317,12 @@ def _move(
         f" WHERE message = ? AND state IN {states} AND changed_at < ? RETURNING address",
         (state, now, now, message, before),
     ).fetchall()
-    _remember(db, [(now, message, address, event, detail) for (address,) in rows])
+    remember(db, [(now, message, address, event, detail) for (address,) in rows])
     return len(rows)
 
 
-def _remember(db: sqlite3.Cursor, entries: Iterable[Entry]) -> None:
+def remember(db: sqlite3.Cursor, entries: Iterable[Entry]) -> None:
+    """Add entries to the history."""
     db.executemany(
         "INSERT INTO history (at, message, recipient, event, detail) VALUES (?, ?, ?, ?, ?)",
         entries,

@@ -21,7 +21,7 @@ from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorCore
 
-from txsmtpconn.relay import spoolquery, spoolrows
+from txsmtpconn.relay import spoolcare, spoolquery, spoolrows
 from txsmtpconn.relay.groupcommit import GroupCommit, translated
 from txsmtpconn.relay.spool import (
     Batch,
@@ -122,7 +122,7 @@ class SQLiteSpool:
         def recover(db: sqlite3.Cursor) -> Recovery:
             spoolrows.sweep(db)
             # We hold the lock: whoever had these leases is dead.
-            return spoolrows.recover(db, self._now(), doubt, float("inf"))
+            return spoolcare.recover(db, self._now(), doubt, float("inf"))
 
         return self._writer.run(recover)
 
@@ -208,8 +208,8 @@ class SQLiteSpool:
         now, expired = self._now(), self._monotonic()
 
         def recover(db: sqlite3.Cursor) -> Recovery:
-            spoolrows.forgive(db, now, horizon)
-            return spoolrows.recover(db, now, doubt, expired)
+            spoolcare.forgive(db, now, horizon)
+            return spoolcare.recover(db, now, doubt, expired)
 
         return self._writer.run(recover)
 
@@ -219,15 +219,15 @@ class SQLiteSpool:
 
     def expire(self, age: float, detail: str) -> Deferred[int]:
         """Give up what waits of old messages."""
-        return self._run(spoolrows.expire, self._now(), age, detail)
+        return self._run(spoolcare.expire, self._now(), age, detail)
 
     def prune(self, kept: float, history: float) -> Deferred[int]:
         """Remove what has been kept long enough; give free pages back to the file system."""
         now = self._now()
 
         def prune(db: sqlite3.Cursor) -> int:
-            removed = spoolrows.prune(db, now, kept, history)
-            spoolrows.give_back(db)
+            removed = spoolcare.prune(db, now, kept, history)
+            spoolcare.give_back(db)
             return removed
 
         return self._writer.run(prune)
@@ -236,19 +236,19 @@ class SQLiteSpool:
 
     def hold(self, message: str, detail: str = "") -> Deferred[int]:
         """Keep what waits from being delivered."""
-        return self._run(spoolrows.hold, self._now(), message_number(message), detail)
+        return self._run(spoolcare.hold, self._now(), message_number(message), detail)
 
     def release(self, message: str) -> Deferred[int]:
         """Let what is held or quarantined be delivered."""
-        return self._run(spoolrows.release, self._now(), message_number(message))
+        return self._run(spoolcare.release, self._now(), message_number(message))
 
     def requeue(self, message: str) -> Deferred[int]:
         """Try again what was given up."""
-        return self._run(spoolrows.requeue, self._now(), message_number(message))
+        return self._run(spoolcare.requeue, self._now(), message_number(message))
 
     def remove(self, message: str, detail: str = "") -> Deferred[int]:
         """Drop what is not yet delivered."""
-        return self._run(spoolrows.remove, self._now(), message_number(message), detail)
+        return self._run(spoolcare.remove, self._now(), message_number(message), detail)
 
     # Inspection
 
