@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from txsmtpconn import Envelope, SMTPConnection, connect
 from txsmtpconn.testing import MemoryNetwork, ScriptedPeer, failure_result_of, success_result_of
 from txsmtpconn.testing.script import Step, expect, send
+from txsmtpconn.testing.stream import CAPACITY
 
 NAME = "client.test"
 ENVELOPE = Envelope("a@example.org", ["b@example.net"])
@@ -56,9 +57,14 @@ class Dial:
     """A network, a scripted server and the connection to it."""
 
     def __init__(
-        self, *steps: Step, latency: float = 0.0, interrupted: bool = False, **options: Any
+        self,
+        *steps: Step,
+        latency: float = 0.0,
+        capacity: int = CAPACITY,
+        interrupted: bool = False,
+        **options: Any,
     ) -> None:
-        self.network = MemoryNetwork(latency=latency)
+        self.network = MemoryNetwork(latency=latency, capacity=capacity)
         self.clock = self.network.clock
         self.peer = (_Interrupted if interrupted else ScriptedPeer)(*steps)
         self.network.serve(self.peer)

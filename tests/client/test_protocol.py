@@ -26,6 +26,7 @@ from txsmtpconn.testing.script import (
     expect_data,
     expect_silence,
     pause,
+    read_again,
     reset,
     send,
     stop_reading,
@@ -191,17 +192,6 @@ def test_quit_is_bounded_in_time() -> None:
     assert success_result_of(quitting) is None
     assert dial.result_of(connection.when_closed()) is None
     assert dial.is_over()
-
-
-def test_a_peer_that_does_not_take_our_farewell_is_left() -> None:
-    """After QUIT the transport is aborted if it cannot close by itself."""
-    dial = Dial(*greeted(), expect("QUIT"), send("221 bye"), stop_reading())
-    connection = dial.ready
-    assert dial.result_of(connection.quit()) is None
-    dial.network.links[0].to_server.stall()
-    dial.network.advance(6)
-    assert not dial.clock.getDelayedCalls()
-    assert dial.result_of(connection.when_closed()) is None
 
 
 def test_close_is_immediate_and_idempotent() -> None:
@@ -395,6 +385,45 @@ def test_a_server_that_stops_reading_is_left_after_the_block_timeout() -> None:
     assert isinstance(error, DeadlineError)
     assert error.delivery is Delivery.NOT_SENT
     assert dial.network.links[0].client.most_buffered < 4 * 65536
+    assert dial.is_over()
+
+
+def half_read(*steps: Any) -> Dial:
+    """A server that lets most of a message lie in our transport, with its end mark."""
+    return Dial(
+        *greeted(*PIPELINING),
+        expect("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA"),
+        send("250 ok", "250 ok", "354 go"),
+        stop_reading(),
+        *steps,
+        pause(2000),
+        capacity=4096,
+        interrupted=True,
+        socket_timeout=5000,
+    )
+
+
+def test_the_final_deadline_begins_when_the_transport_is_empty() -> None:
+    """The server reads on after 100 seconds, and has its 600 from then."""
+    dial = half_read(pause(100), read_again())
+    sent = dial.ready.send(ENVELOPE, b"x" * 65536)
+    dial.network.advance(100 + 599)
+    no_result_of(sent)
+    dial.network.advance(2)
+    error = failure_result_of(sent)
+    assert isinstance(error, DeadlineError)
+    assert error.delivery is Delivery.IN_DOUBT
+    assert dial.is_over()
+
+
+def test_a_message_that_does_not_move_is_given_up() -> None:
+    """Its mark lies in the transport still: 180 seconds, not 600."""
+    dial = half_read()
+    sent = dial.ready.send(ENVELOPE, b"x" * 65536)
+    dial.network.advance(179)
+    no_result_of(sent)
+    dial.network.advance(2)
+    assert isinstance(failure_result_of(sent), DeadlineError)
     assert dial.is_over()
 
 

@@ -208,6 +208,48 @@ def test_a_bad_file_is_told_by_name(certificate_zoo: CertificateZoo, tmp_path: A
     assert dial.is_over()
 
 
+def test_leaving_under_tls_takes_no_time(certificate_zoo: CertificateZoo, tls: TLSOptions) -> None:
+    """After QUIT both closure alerts pass and the connection is gone."""
+    dial = Dial(
+        start_tls(certificate_zoo.server_options()),
+        *greeted(),
+        expect("QUIT"),
+        send("221 bye"),
+        expect_close(),
+        host="localhost",
+        tls=tls,
+        secure=True,
+    )
+    connection = dial.ready
+    assert dial.result_of(connection.quit()) is None
+    assert dial.result_of(connection.when_closed()) is None
+    assert dial.is_over()
+
+
+def test_a_peer_that_never_takes_leave_is_left(
+    certificate_zoo: CertificateZoo, tls: TLSOptions
+) -> None:
+    """C5: TLS would wait for its closure alert for ever; the connection is aborted."""
+    dial = Dial(
+        start_tls(certificate_zoo.server_options()),
+        *greeted(),
+        expect("QUIT"),
+        send("221 bye"),
+        pause(1000),
+        host="localhost",
+        tls=tls,
+        secure=True,
+        interrupted=True,
+    )
+    connection = dial.ready
+    connection.quit().addCallback(lambda _: dial.network.links[0].vanish())
+    closed = connection.when_closed()
+    dial.network.advance(4)
+    assert not closed.called
+    dial.network.advance(1)
+    assert success_result_of(closed) is None
+
+
 # -- STARTTLS: what may come, and what may not
 
 
