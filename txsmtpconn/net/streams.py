@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
 from io import BytesIO, TextIOBase
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -61,7 +61,8 @@ def message_source(message: object) -> MessageSource:
 
     Those are `bytes`, `bytearray`, `memoryview`, `str` (sent as UTF-8), `EmailMessage`, a binary
     file (from its position on; replayable if it can seek), a callable that opens a binary file
-    (replayable; we close it), an `IBodyProducer`, an iterable or async iterable of `bytes`.
+    (replayable; we close it), an `IBodyProducer`, an iterable or async iterable of `bytes`. A
+    source is returned as it is.
 
     Raises:
         MessageError: The message is empty, or is nothing of the kind.
@@ -74,6 +75,8 @@ def message_source(message: object) -> MessageSource:
         return MemorySource(_encoded(message))
     if isinstance(message, Message):
         return _flattened(message)
+    if callable(getattr(message, "open", None)) and hasattr(message, "replayable"):
+        return cast(MessageSource, message)
     if callable(getattr(message, "read", None)):
         return _file_source(message)
     if IBodyProducer.providedBy(message):
