@@ -6,16 +6,20 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 
 from tests.client.dial import BODY, ENVELOPE, PIPELINING, TWO, Dial, delivery, greeted
 from txsmtpconn import (
     ConnectionLostError,
+    ConnectionOptions,
     DeadlineError,
     Delivery,
     EnvelopeError,
     MessageError,
     ProtocolError,
     SendCancelled,
+    SMTPConnection,
     SMTPError,
 )
 from txsmtpconn.testing import failure_result_of, no_result_of, success_result_of
@@ -214,6 +218,20 @@ def test_close_is_immediate_and_idempotent() -> None:
     assert isinstance(failure_result_of(connection.send(ENVELOPE, BODY)), ConnectionLostError)
     assert isinstance(failure_result_of(connection.noop()), ConnectionLostError)
     assert success_result_of(connection.quit()) is None
+
+
+def test_a_connection_closed_beforehand_never_says_a_word() -> None:
+    """The transport that comes up all the same is aborted."""
+    connection = SMTPConnection(Clock(), ConnectionOptions(name="client.test"))
+    waiting = connection.when_ready()
+    connection.close()
+    assert isinstance(failure_result_of(waiting), ConnectionLostError)
+    assert success_result_of(connection.when_closed()) is None
+    transport = StringTransport()
+    connection.makeConnection(transport)  # type: ignore[no-untyped-call]
+    assert transport.disconnecting or transport.disconnected
+    assert transport.value() == b""
+    connection.connectionLost()
 
 
 def test_everybody_waits_with_a_deferred_of_their_own() -> None:

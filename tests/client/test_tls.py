@@ -234,6 +234,7 @@ def test_a_peer_that_never_takes_leave_is_left(
         start_tls(certificate_zoo.server_options()),
         *greeted(),
         expect("QUIT"),
+        pause(3),
         send("221 bye"),
         pause(1000),
         host="localhost",
@@ -244,7 +245,7 @@ def test_a_peer_that_never_takes_leave_is_left(
     connection = dial.ready
     connection.quit().addCallback(lambda _: dial.network.links[0].vanish())
     closed = connection.when_closed()
-    dial.network.advance(4)
+    dial.network.advance(3 + 4)
     assert not closed.called
     dial.network.advance(1)
     assert success_result_of(closed) is None
