@@ -267,6 +267,8 @@ class SMTPConnection(Protocol):
         line.take(self._session.receive_data(data, line.now()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # The transport has let go of its producer, and under TLS can no longer be told to.
+        self._producing = False
         line = self._line
         if not self._ended:
             line.end(self._explained(reason.value))

@@ -193,7 +193,10 @@ class PlainTransport:
         producer, self.producer = self.producer, None
         if producer is not None:
             producer.stopProducing()
-        self.protocol.connectionLost(reason)
+        # As a reactor's transport does, so that nobody relies on what is gone by then.
+        protocol = self.protocol
+        del self.protocol
+        protocol.connectionLost(reason)
 
     def _pause_producer(self) -> None:
         if self.producer is None or not self.streamingProducer or self.producerPaused:
