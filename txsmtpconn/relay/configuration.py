@@ -31,7 +31,7 @@ class RelayOptions:
         upstream_password: For its user; from a file or the environment, never from a command line.
         listen: Endpoint descriptions (`twisted.internet.endpoints.serverFromString`) for SMTP.
         listen_lmtp: The same for LMTP.
-        name: Our own name, in the greeting and in trace fields.
+        name: Our own name, in the greeting and in trace fields; by default this host's.
         networks: Clients that may relay without logging in.
         auth_users: A file of users and password hashes; with it, AUTH is offered.
         certificate: A PEM file with our certificate and its chain; with it, STARTTLS is offered.
@@ -46,8 +46,8 @@ class RelayOptions:
         connections: Connections to the next hop.
         transaction_recipients: Recipients of one transaction with the next hop.
         reserve: Octets of disk that mail may not use.
-        spooling_limit: If it took longer to take and store a message, its client may have given
-            up, and is told to come again: 451.
+        spooling_limit: If it takes longer to store a message once it has come to its end, its
+            client may have given up, and is told to come again: 451.
         lease: Seconds for which a claim holds without a sign of life.
         kept: Seconds for which a failed recipient stays in the spool.
         history: Seconds for which the history is kept.
@@ -62,7 +62,7 @@ class RelayOptions:
     upstream_password: str | None = field(default=None, repr=False)
     listen: tuple[str, ...] = ("tcp:2525:interface=127.0.0.1",)
     listen_lmtp: tuple[str, ...] = ()
-    name: str = "localhost"
+    name: str = ""
     networks: tuple[str, ...] = tuple(str(each) for each in LOOPBACK)
     auth_users: str | None = None
     certificate: str | None = None
@@ -94,7 +94,7 @@ class RelayOptions:
         if self.private_key and not self.certificate:
             raise ConfigError("a private key without a certificate is of no use")
         try:
-            client_name(self.name)
+            client_name(self.name or "localhost")
         except LocalProtocolError as error:
             raise ConfigError(f"name: {error}") from None
         refuse_open_relay(

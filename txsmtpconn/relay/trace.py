@@ -35,29 +35,18 @@ class Reception:
         hello: What the client called itself, as it said it.
         peer: The client's IP address, or another name for the road it came by.
         by: Our own name.
-        protocol: ``"SMTP"``, ``"ESMTP"`` or ``"LMTP"``.
-        secure: Whether TLS was on.
-        authenticated: Whether the client had authenticated.
-        smtputf8: Whether MAIL said SMTPUTF8.
+        protocol: The registered keyword for the protocol: ``"ESMTPSA"``, ``"UTF8LMTP"``.
     """
 
     hello: str
     peer: str
     by: str
     protocol: str = "ESMTP"
-    secure: bool = False
-    authenticated: bool = False
-    smtputf8: bool = False
 
     @property
-    def with_keyword(self) -> str:
-        """The registered keyword for the protocol: ``"ESMTPSA"``, ``"UTF8LMTPS"``."""
-        if self.protocol == "SMTP":
-            return "SMTP"
-        base = "UTF8SMTP" if self.smtputf8 else "ESMTP"
-        if self.protocol == "LMTP":
-            base = "UTF8LMTP" if self.smtputf8 else "LMTP"
-        return f"{base}{'S' if self.secure else ''}{'A' if self.authenticated else ''}"
+    def smtputf8(self) -> bool:
+        """Whether the message may have UTF-8 in its header section."""
+        return self.protocol.startswith("UTF8")
 
 
 def received_field(
@@ -87,7 +76,7 @@ def received_field(
         source = f"{literal or 'unknown'} ({told})"
     lines = [
         f"Received: from {source}",
-        f"\tby {reception.by} with {reception.with_keyword} id {queue_id}",
+        f"\tby {reception.by} with {reception.protocol} id {queue_id}",
     ]
     if recipient is not None and _is_printable(recipient, reception.smtputf8):
         lines.append(f"\tfor <{recipient}>")
