@@ -168,7 +168,7 @@ class Conversation:
         self._reply(reply)
 
     def _reply(self, reply: Reply | None) -> None:
-        if self._smtp.has_question:
+        if self._smtp.question is not None:
             self._smtp.reply(reply, self._clock.seconds())
 
     def _connected(self) -> None:
@@ -214,7 +214,7 @@ class Conversation:
         except NotBelieved as rejection:
             self._reply(rejection.reply)
         else:
-            if self._smtp.has_question:
+            if self._smtp.question is not None:
                 self._smtp.authenticated(identity, self._clock.seconds())
 
     # -- mail data
@@ -232,7 +232,7 @@ class Conversation:
             )
 
     def _take_sink(self, sink: MessageSink | None) -> None:
-        if not self._smtp.has_question:
+        if not self._smtp.question is not None:
             _abort_unwanted(sink)
             return
         self._intake = Intake(
@@ -284,7 +284,7 @@ class Conversation:
 
     def _finished(self, answer: FinalAnswer) -> None:
         self._intake = None
-        if not self._smtp.has_question:
+        if not self._smtp.question is not None:
             return
         if answer is None or isinstance(answer, Reply):
             self._answer_with([answer])

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields
-from inspect import isawaitable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -169,7 +168,7 @@ def settled(result: Any) -> Any:
     """Return a plain result as it is, and anything that is awaited as a Deferred."""
     if result is None or isinstance(result, Deferred):
         return result
-    return Deferred.fromCoroutine(_awaited(result)) if isawaitable(result) else result
+    return Deferred.fromCoroutine(_awaited(result)) if hasattr(result, "__await__") else result
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from txsmtpconn.net.deadline import Deadline
 from txsmtpconn.net.transcript import Transcript, announce, next_session_id
 from txsmtpconn.server.conversation import Conversation
+from txsmtpconn.server.outlet import Outlet
 from txsmtpconn.server.session import Session, tls_facts
 from txsmtpconn.session.server import ServerSession
 from txsmtpconn.wire.reply import Reply
@@ -62,6 +63,7 @@ class SMTPServerProtocol(Protocol):
         self._smtp = ServerSession(factory.rules, trace=trace)
         self._deadline = Deadline(self._clock, self._timer_fired)
         self._conversation: Conversation
+        self._outlet: Outlet
         self._awaiting_handshake = False
         self._output_blocked = False
         self._reading_paused = False
@@ -86,6 +88,7 @@ class SMTPServerProtocol(Protocol):
             broken=self._broken,
             turned_away=self._turned_away,
         )
+        self._outlet = Outlet(transport)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         announce(
@@ -189,7 +192,7 @@ class SMTPServerProtocol(Protocol):
         smtp, transport = self._smtp, self._transport
         data = smtp.data_to_send()
         if data:
-            transport.write(data)
+            self._outlet.write(data)
         self._deadline.set(smtp.next_deadline())
         if smtp.aborting:
             transport.abortConnection()
@@ -231,6 +234,7 @@ class SMTPServerProtocol(Protocol):
     def _start_tls(self) -> None:
         self._awaiting_handshake = True
         self._flush(self._clock.seconds())
+        self._outlet.wrap()
         context = self.factory.options.tls
         if context is not None:
             self._transport.startTLS(context)

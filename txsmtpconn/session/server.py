@@ -48,7 +48,9 @@ class ServerSession(ServerCommands):
         identity: Who the client has authenticated as; None before that.
         hello_name: What the client called itself.
         extended: Whether it said EHLO or LHLO and not HELO.
-        aborting: Close at once: the peer had its time.
+        question: What the application is to answer; None if nothing.
+        closing: Close the connection once all is written.
+        aborting: Close it at once: the peer had its time.
     """
 
     def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
@@ -60,19 +62,9 @@ class ServerSession(ServerCommands):
         self._blocked = False
 
     @property
-    def closing(self) -> bool:
-        """Whether the connection is to be closed once all is written."""
-        return self.reading is Reading.NOTHING
-
-    @property
     def input_over(self) -> bool:
         """Whether the client said QUIT or closed its half: it sends nothing more."""
         return self._input_ended or self._quit_said
-
-    @property
-    def has_question(self) -> bool:
-        """Whether an answer is awaited."""
-        return self._question is not None
 
     @property
     def waiting_octets(self) -> int:
@@ -130,7 +122,7 @@ class ServerSession(ServerCommands):
         if self.reading is Reading.NOTHING:
             return
         self._backlog.append(data)
-        if self.reading is Reading.GREETING and self._question is None:
+        if self.reading is Reading.GREETING and self.question is None:
             self._greet(now)
 
     def input_ended(self) -> None:
@@ -162,7 +154,7 @@ class ServerSession(ServerCommands):
     def shut_down(self, now: float) -> None:
         """End the session: at once, or behind the reply to the mail data that is under way."""
         self._draining = True
-        if self._mail_data is None and not isinstance(self._question, DataEnded):
+        if self._mail_data is None and not isinstance(self.question, DataEnded):
             self._show_out(replies.SHUTTING_DOWN)
         self._renew(now)
 
@@ -174,7 +166,7 @@ class ServerSession(ServerCommands):
         if self._blocked or self.reading in (Reading.NOTHING, Reading.HANDSHAKE):
             self._leave()
             self.aborting = True
-        elif self._question is not None or (self._pace is not None and self._pace.held):
+        elif self.question is not None or (self._pace is not None and self._pace.held):
             self._facts.append(AnswerOverdue())
         elif self.reading is Reading.GREETING:
             self._greet(now)
@@ -189,7 +181,7 @@ class ServerSession(ServerCommands):
     def next_event(self, now: float) -> Event | None:
         """Return the next fact, or None once there is nothing to do before the next input."""
         while not self._facts:
-            if self._question is None:
+            if self.question is None:
                 if self._read(now):
                     self._moved = True
                     continue
@@ -226,7 +218,7 @@ class ServerSession(ServerCommands):
         Raises:
             LocalProtocolError: There is no question.
         """
-        question, self._question = self._question, None
+        question, self.question = self.question, None
         if question is None:
             raise LocalProtocolError("there is no question to answer")
         self._moved = True
@@ -240,7 +232,7 @@ class ServerSession(ServerCommands):
                 number of answers is not that of the accepted recipients.
         """
         transaction = self._transaction
-        if not isinstance(self._question, DataEnded) or transaction is None:
+        if not isinstance(self.question, DataEnded) or transaction is None:
             raise LocalProtocolError("there is no end of mail data to answer")
         if not self.rules.dialect.reply_per_recipient:
             raise LocalProtocolError(f"{self.rules.dialect.name} has one reply for all recipients")
@@ -248,7 +240,7 @@ class ServerSession(ServerCommands):
             raise LocalProtocolError(
                 f"{len(answers)} answers for {len(transaction.recipients)} accepted recipients"
             )
-        self._question = None
+        self.question = None
         self._moved = True
         self._end_data([answer or replies.MESSAGE_OK for answer in answers])
 
@@ -258,9 +250,9 @@ class ServerSession(ServerCommands):
         Raises:
             LocalProtocolError: There is no such dialogue.
         """
-        if not isinstance(self._question, (AuthStarted, AuthContinued)):
+        if not isinstance(self.question, (AuthStarted, AuthContinued)):
             raise LocalProtocolError("there is no SASL dialogue to go on with")
-        self._question = None
+        self.question = None
         self._moved = True
         self._say(Reply(334, (base64.b64encode(data),)))
         self.reading = Reading.SASL_RESPONSE
@@ -278,7 +270,7 @@ class ServerSession(ServerCommands):
         Raises:
             LocalProtocolError: There is no such dialogue.
         """
-        if not isinstance(self._question, (AuthStarted, AuthContinued)):
+        if not isinstance(self.question, (AuthStarted, AuthContinued)):
             raise LocalProtocolError("there is no SASL dialogue to end")
         self.identity = identity
         self.reply(None, now)
@@ -291,8 +283,8 @@ class ServerSession(ServerCommands):
         timeouts = self.rules.timeouts
         if self._blocked:
             self._deadline = now + timeouts.block
-        elif self._question is not None:
-            ending = isinstance(self._question, DataEnded)
+        elif self.question is not None:
+            ending = isinstance(self.question, DataEnded)
             self._deadline = now + (timeouts.mark if ending else timeouts.answer)
         elif self.reading is Reading.NOTHING:
             self._deadline = now + timeouts.close

@@ -48,6 +48,8 @@ class ServerCommands(MailDataIntake):
     def _read(self, now: float) -> bool:
         """Read what stands at the front of the backlog; False if it is not all there yet."""
         reading = self.reading
+        if self._backlog.empty and reading is not Reading.CHUNK:
+            return False  # an empty chunk is whole without an octet
         if reading is Reading.COMMANDS:
             return self._read_command(now)
         if reading is Reading.DATA:

@@ -37,11 +37,12 @@ class ServerDialogue:
         self.identity: str | None = None
         self.hello_name = ""
         self.extended = False
+        self.closing = False
         self._trace = trace
         self._tally = Tally(rules)
         self._backlog = Backlog()
         self._facts: deque[Event] = deque()
-        self._question: Question | None = None
+        self.question: Question | None = None
         self._out: list[bytes] = []
         self._transaction: IncomingTransaction | None = None
         self._mail_data: MailData | None = None
@@ -59,7 +60,7 @@ class ServerDialogue:
     # -- saying
 
     def _say(self, reply: Reply) -> None:
-        octets = reply.encode()
+        octets = replies.rendered(reply)
         if self._trace is not None:
             for line in octets.split(b"\r\n")[:-1]:
                 self._trace(Direction.RECEIVED, line, False)
@@ -83,12 +84,13 @@ class ServerDialogue:
         """Read nothing more; the connection closes when all is written."""
         self._end_transaction()
         self.reading = Reading.NOTHING
-        self._question = None
+        self.closing = True
+        self.question = None
         self._backlog.clear()
         self._moved = True
 
     def _ask(self, question: Question) -> None:
-        self._question = question
+        self.question = question
         self._facts.append(question)
 
     def _end_transaction(self) -> None:

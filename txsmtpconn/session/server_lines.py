@@ -19,11 +19,15 @@ class Backlog:
 
     Octets of a line that is too long are dropped as they come, so no line can fill the memory, and
     none of it is ever taken for another line.
+
+    Attributes:
+        empty: Whether there is nothing left.
     """
 
-    __slots__ = ("_octets", "_position", "_skipping")
+    __slots__ = ("_octets", "_position", "_skipping", "empty")
 
     def __init__(self) -> None:
+        self.empty = True
         self._octets = b""
         self._position = 0
         self._skipping = False
@@ -33,14 +37,13 @@ class Backlog:
 
     def append(self, octets: bytes) -> None:
         """Add what has just arrived."""
-        if self._position == len(self._octets):
-            self._octets = octets
-        else:
-            self._octets = self._octets[self._position :] + octets
+        self._octets = octets if self.empty else self._octets[self._position :] + octets
         self._position = 0
+        self.empty = not self._octets
 
     def clear(self) -> None:
         """Forget all."""
+        self.empty = True
         self._octets, self._position, self._skipping = b"", 0, False
 
     def take_line(self, limit: int, too_long: Reply = replies.LINE_TOO_LONG) -> bytes | None:
@@ -59,8 +62,10 @@ class Backlog:
         if end == 0:
             if self._skipping or len(octets) - start >= limit:
                 self._octets, self._position, self._skipping = b"", 0, True
+                self.empty = True
             return None
         self._position = end
+        self.empty = end == len(octets)
         if self._skipping or end - start > limit:
             self._skipping = False
             raise LineError(too_long)
@@ -75,11 +80,14 @@ class Backlog:
         if start == 0 and end == len(self._octets):
             taken = self._octets
             self._octets = b""
+            self.empty = True
             return taken
         self._position = end
+        self.empty = end == len(self._octets)
         return self._octets[start:end]
 
     def put_back(self, octets: bytes) -> None:
         """Put the unread rest of what `take` gave out back to the front."""
         self._octets = octets + self._octets[self._position :]
         self._position = 0
+        self.empty = not self._octets

@@ -154,7 +154,9 @@ class ServerRules:
     def keyword_lines(self, *, secure: bool) -> list[str]:
         """Return the lines of an EHLO or LHLO reply that follow the first."""
         offered = self.extensions
-        lines = [word for word in ("PIPELINING", "8BITMIME", "SMTPUTF8") if word in offered]
+        lines: list[str] = [
+            word for word in ("PIPELINING", "8BITMIME", "SMTPUTF8") if word in offered
+        ]
         if "SIZE" in offered:
             lines.append("SIZE" if self.max_size is None else f"SIZE {self.max_size}")
         if self.offers_starttls(secure=secure):
