@@ -26,6 +26,7 @@ from txsmtpconn.errors import (
     TLSError,
 )
 from txsmtpconn.outcome import Delivery
+from txsmtpconn.relay.users import PasswordHash
 from txsmtpconn.wire.reply import Reply
 
 MESSAGE = b"From: a@x.test\nTo: b@y.test\nBcc: c@y.test\nSubject: hi\n\n.hello\n"
@@ -192,6 +193,20 @@ def test_mistakes_have_a_sentence_and_a_code(arguments: list[str], code: int, to
     assert told in shown
     assert "Traceback" not in shown
     assert "secret" not in shown
+
+
+def test_a_line_for_a_relays_file_of_users(tmp_path: Path) -> None:
+    """The relay lets in who has the password, and the line does not tell it."""
+    secret = tmp_path / "password"
+    secret.write_text("wonderland\n")
+    done = smtpconn("user", "alice", f"--password-file={secret}")
+    assert done.returncode == 0, done.stderr
+    name, _, text = done.stdout.decode().strip().partition(":")
+    assert name == "alice"
+    assert "wonderland" not in text
+    assert PasswordHash.parse(text).matches("wonderland")
+    assert not PasswordHash.parse(text).matches("looking-glass")
+    assert smtpconn("user", "a:b", f"--password-file={secret}").returncode == 78
 
 
 def test_help_names_every_command() -> None:

@@ -37,6 +37,7 @@ from txsmtpconn.errors import (
 )
 from txsmtpconn.net.tls import TLSOptions
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult
+from txsmtpconn.relay.users import PasswordHash
 from txsmtpconn.transport.preparation import (
     HEAD_LIMIT,
     envelope_addresses,
@@ -135,6 +136,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_server(verify)
     verify.set_defaults(command=_verify)
+
+    user = commands.add_parser(
+        "user",
+        help="print a line for a relay's file of users",
+        description="Ask for a password and print NAME with its hash, as `twistd smtprelay --users`"
+        " wants it; append it to that file.",
+    )
+    user.add_argument("name", help="the user's name")
+    user.add_argument(
+        "--password-file",
+        metavar="FILE",
+        default="-",
+        help="where the password is; - asks on the terminal",
+    )
+    user.set_defaults(command=_user)
     return parser
 
 
@@ -396,6 +412,21 @@ def _findings(connection: SMTPConnection) -> Iterator[str]:
 def _shown_peer(address: Any) -> str:
     host = getattr(address, "host", None)
     return f"{host} port {address.port}" if host is not None else str(address)
+
+
+# -- user ----------------------------------------------------------------------------------
+
+
+async def _user(reactor: Any, arguments: argparse.Namespace) -> int:
+    del reactor
+    name: str = arguments.name
+    if not name or not name.isprintable() or ":" in name or name.startswith("#"):
+        raise ConfigError(f"a user's name is printable text without a colon, not {name!a}")
+    password = _password(arguments.password_file)
+    if not password:
+        raise ConfigError("the password is empty")
+    print(f"{name}:{PasswordHash.of(password)}")
+    return 0
 
 
 def _tell(text: str) -> None:

@@ -1,0 +1,165 @@
+"""``twistd -n smtprelay``: its options, and the service that they make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from txsmtpconn.errors import ConfigError, SMTPError
+from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.relay.configuration import RelayOptions
+from txsmtpconn.relay.schedule import Schedule, duration
+from txsmtpconn.relay.service import make_relay
+from txsmtpconn.relay.spool import Doubt
+
+#: Where the password of the next hop is looked for if there is no file.
+PASSWORD_VARIABLE = "SMTPRELAY_PASSWORD"  # noqa: S105 - a name, not a secret
+
+_UPSTREAM_HELP = (
+    "The next hop: smtp://[USER@]HOST[:PORT], smtps:, lmtp: or lmtp+unix:///PATH, with the"
+    " connection's options behind a question mark. Required."
+)
+_PASSWORD_HELP = (
+    f"File with the password for the next hop; without it, the environment's {PASSWORD_VARIABLE}."
+    " It is never taken from the command line."
+)
+_DOUBT_HELP = (
+    "What becomes of a recipient whose attempt was cut off when the message may have been taken:"
+    " retry (perhaps a duplicate; it is logged) or hold."
+)
+
+
+def _octets(text: str) -> int:
+    """Read ``"1000000"``, ``"500K"`` or ``"50M"``."""
+    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
+    digits = text[:-1] if factor > 1 else text
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ConfigError(f"--max-size: {text!a} is no number of octets such as 500K or 50M")
+    return int(digits) * factor
+
+
+class Options(usage.Options):
+    """The options of the relay."""
+
+    synopsis = "--spool DIR --upstream URL [options]"
+    longdesc = (
+        "Takes mail by SMTP, commits it to its spool before it says so, and delivers it to the next"
+        " hop, trying again until it is delivered, refused or too old. It listens on loopback and"
+        " lets only this host relay, unless told otherwise; it does not start as an open relay."
+    )
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["spool", "s", None, "Directory of the spool; made if it is not there. Required."],
+        ["upstream", "u", None, _UPSTREAM_HELP],
+        ["password-file", "p", None, _PASSWORD_HELP],
+        ["name", None, None, "Our name in greetings and trace fields; by default this host's."],
+        ["users", None, None, "File of users who may log in and relay: see `smtpconn user`."],
+        ["certificate", "c", None, "PEM file with a certificate and its chain: offers STARTTLS."],
+        ["private-key", "k", None, "PEM file with its key, where that is a file of its own."],
+        ["max-size", None, "50M", "Octets of the largest message: 500K, 50M."],
+        ["max-recipients", None, 1000, "Recipients in one transaction that is taken in.", int],
+        ["max-clients", None, 100, "Connections at once.", int],
+        ["retry", None, "5m,10m,20m,40m,80m,160m,4h", "Waits before the further attempts."],
+        ["lifetime", None, "5d", "After this a recipient is given up."],
+        ["in-doubt", None, "retry", _DOUBT_HELP],
+        ["concurrency", None, 20, "Messages under way to the next hop at once.", int],
+        ["connections", None, 4, "Connections to the next hop.", int],
+        ["drain", None, "20s", "Time for sessions and deliveries under way at a stop."],
+    ]
+    compData = usage.Completions(
+        optActions={
+            "spool": usage.CompleteDirs(),
+            "password-file": usage.CompleteFiles(),
+            "users": usage.CompleteFiles(),
+            "certificate": usage.CompleteFiles("*.pem"),
+            "private-key": usage.CompleteFiles("*.pem"),
+            "in-doubt": usage.CompleteList(["retry", "hold"]),
+        }
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["listen"] = []
+        self["listen-lmtp"] = []
+        self["network"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """Where to take mail by SMTP, as an endpoint string; may be repeated. [default:
+        tcp:2525:interface=127.0.0.1]"""  # noqa: D205, D209, D415 - twistd shows it whole
+        self["listen"].append(description)
+
+    opt_l = opt_listen
+
+    def opt_listen_lmtp(self, description: str) -> None:
+        """Where to take mail by LMTP; may be repeated."""
+        self["listen-lmtp"].append(description)
+
+    def opt_network(self, network: str) -> None:
+        """A network whose hosts may relay without logging in, such as 192.0.2.0/24; may be
+        repeated. Loopback may unless others are named."""  # noqa: D205, D209
+        self["network"].append(network)
+
+    def postOptions(self) -> None:
+        """Check that what is required is there."""
+        for name in ("spool", "upstream"):
+            if not self[name]:
+                raise usage.UsageError(f"--{name} is required")
+
+
+def makeService(options: Options) -> IService:
+    """Make the service.
+
+    Raises:
+        UsageError: An option is wrong, or the relay would be open to strangers.
+    """
+    try:
+        return make_relay(default_reactor(), _relay_options(options))
+    except (SMTPError, OSError) as error:
+        raise usage.UsageError(str(error)) from error
+
+
+def _relay_options(options: Options) -> RelayOptions:
+    given: dict[str, Any] = {
+        "spool": options["spool"],
+        "upstream": options["upstream"],
+        "upstream_password": _password(options["password-file"]),
+        "auth_users": options["users"],
+        "certificate": options["certificate"],
+        "private_key": options["private-key"],
+        "max_size": _octets(options["max-size"]),
+        "max_recipients": options["max-recipients"],
+        "max_clients": options["max-clients"],
+        "schedule": Schedule.parse(options["retry"], duration(options["lifetime"])),
+        "in_doubt": _doubt(options["in-doubt"]),
+        "concurrency": options["concurrency"],
+        "connections": options["connections"],
+        "drain": duration(options["drain"]),
+    }
+    for name in ("listen", "listen-lmtp", "network"):
+        if options[name]:
+            given["networks" if name == "network" else name.replace("-", "_")] = tuple(
+                options[name]
+            )
+    if options["listen-lmtp"] and not options["listen"]:
+        given["listen"] = ()
+    if options["name"]:
+        given["name"] = options["name"]
+    return RelayOptions(**given)
+
+
+def _doubt(text: str) -> Doubt:
+    try:
+        return Doubt(text)
+    except ValueError:
+        known = ", ".join(each.value for each in Doubt)
+        raise ConfigError(f"--in-doubt is one of {known}, not {text!r}") from None
+
+
+def _password(path: str | None) -> str | None:
+    if path is None:
+        return os.environ.get(PASSWORD_VARIABLE)
+    return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
