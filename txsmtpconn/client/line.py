@@ -218,8 +218,9 @@ class Line:
             transport.write(octets)
             if not self.choked:
                 session.drained(now)
-            if self._socket is not None and session.awaiting_replies:
-                _acknowledge_quickly(self._socket)
+        # The kernel forgets the wish with the next ACK, so it takes one after each read, too.
+        if self._socket is not None and session.awaiting_replies:
+            _acknowledge_quickly(self._socket)
         deadline = session.next_deadline()
         if deadline is not None:
             self._deadline.set(deadline)
