@@ -121,6 +121,10 @@ class SMTPServerProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         """Answer what has come; the client sends nothing more, but may still read."""
+        if self._leaving:
+            # Our half is closed already, and Twisted leaves it to us to close the whole.
+            self._transport.loseConnection()
+            return
         self._smtp.input_ended()
         self._advance()
 
