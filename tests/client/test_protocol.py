@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import Logger, formatEvent
 
 from tests.client.dial import BODY, ENVELOPE, PIPELINING, TWO, Dial, delivery, greeted
 from txsmtpconn import (
@@ -106,7 +107,7 @@ def test_sends_may_precede_readiness() -> None:
     no_result_of(dial.connecting)
     assert dial.result_of(sent, within=20).accepted == ["b@example.net"]
     assert dial.result_of(quitted, within=20) is None
-    dial.network.advance(1)
+    dial.network.advance(5)
     assert dial.ready is connection
     assert dial.is_over()
 
@@ -294,6 +295,52 @@ def test_an_unasked_reply_ends_the_session() -> None:
     closed = dial.ready.when_closed()
     assert isinstance(dial.failure_of(closed, within=1), ProtocolError)
     assert dial.is_over()
+
+
+# -- the log
+
+
+def test_without_a_transaction_log_only_the_sessions_life_is_told() -> None:
+    """Constant formats with fields: ready, each message, the end; no line of the wire."""
+    events: list[dict[str, Any]] = []
+    dial = Dial(
+        *greeted(*PIPELINING),
+        *delivery(),
+        *delivery(final="550 5.7.1 no \x1b[2J"),
+        expect("QUIT"),
+        send("221 bye"),
+        logger=Logger("test", observer=events.append),
+    )
+    connection = dial.ready
+    dial.result_of(connection.send(ENVELOPE, BODY))
+    dial.failure_of(connection.send(ENVELOPE, BODY))
+    dial.result_of(connection.quit())
+    assert [formatEvent(event).split(" ", 1)[1] for event in events] == [
+        "connected",
+        "ready",
+        "message 250 2.0.0 queued (1 of 1 recipients)",
+        "message rejected: the message was refused for b@example.net: 550 5.7.1 no \\x1b[2J",
+        "ended: quit",
+    ]
+    assert {event["session_id"] for event in events} == {connection.id}
+
+
+def test_a_transaction_log_has_the_wire_and_debug_the_content() -> None:
+    """Each line is one event."""
+    for options, content in (({"transaction_log": True}, False), ({"debug": True}, True)):
+        events: list[dict[str, Any]] = []
+        dial = Dial(
+            *greeted(*PIPELINING),
+            *delivery(),
+            logger=Logger("test", observer=events.append),
+            **options,
+        )
+        dial.result_of(dial.ready.send(ENVELOPE, BODY))
+        told = [(event["direction"], event["text"]) for event in events if "direction" in event]
+        assert ("S", "220 mx.test ESMTP") in told
+        assert ("C", "MAIL FROM:<a@example.org>") in told
+        assert (("C", "hello") in told) is content
+        dial.ready.close()
 
 
 # -- deadlines: C3, C4, C57

@@ -18,6 +18,7 @@ from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.line import Line
 from txsmtpconn.errors import (
     AuthenticationError,
+    ConnectionLostError,
     NoCredentialsError,
     ProtocolError,
     SMTPError,
@@ -100,8 +101,8 @@ class Login:
             return NoCredentialsError("there are no credentials to log in with", command="API")
         if not credentials.complete:
             return AuthenticationError("the credentials are not complete", command="API")
-        if session.next_deadline() is None:
-            return None  # over: the session itself says so
+        if self._line.over:
+            return ConnectionLostError("the connection is closed", command="API")
         if session.authenticated:
             return AuthenticationError("this connection is authenticated already", command="API")
         if not session.secure and not self._allow_insecure:

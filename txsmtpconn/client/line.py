@@ -69,11 +69,15 @@ class Line:
         transport: Where octets go; None before the connection and after it.
         pump: The streamed body under way.
         choked: Whether the transport's buffer is full.
+        over: Whether the session has ended.
+        note: Writes an event of the session's life to the log; None where there is none.
     """
 
     transport: Any = None
     pump: BodyPump | None = None
     choked = False
+    over = False
+    note: Callable[..., None] | None = None
     _acting = False
     _open = False
     _holder: Turn | None = None
@@ -197,6 +201,7 @@ class Line:
         self._advance()
 
     def _on_session_ended(self, cause: SMTPError | None) -> None:
+        self.over = True
         # Calls that come later are refused by the session itself.
         self._open = True
         self._owner.session_ended(cause)
@@ -226,8 +231,8 @@ class Line:
             self._deadline.set(deadline)
 
     def _expired(self) -> None:
-        if self.session.next_deadline() is None:
-            # The session is over, and the transport has had its time to say farewell.
+        if self.over:
+            # The transport has had its time to say farewell.
             abort(self.transport)
         else:
             self.take(self.session.handle_timer(self.now()))

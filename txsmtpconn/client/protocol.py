@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -40,7 +41,7 @@ from txsmtpconn.errors import (
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.net.streams import message_source
 from txsmtpconn.net.tls import verify_identity
-from txsmtpconn.net.transcript import Transcript, announce, logger_for, next_session_id
+from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client import ClientSession
 from txsmtpconn.session.policy import Chunking, Pipelining
@@ -81,7 +82,7 @@ class SMTPConnection(Protocol):
             reactor = default_reactor()
         self.id = next_session_id()
         self._options = options
-        self._logger = logger = logger_for(options.logger)
+        logger = logger_for(options.logger)
         trace = None
         if logger is not None and (options.transaction_log or options.debug):
             trace = Transcript(logger, self.id, content=bool(options.debug))
@@ -96,6 +97,8 @@ class SMTPConnection(Protocol):
             trace=trace,
         )
         self._line = Line(session, reactor if clock is None else clock, self)
+        if logger is not None:
+            self._line.note = partial(logger.info, session_id=self.id)
         self._ready: Waiters[SMTPConnection] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._quits: Waiters[None] = Waiters()
@@ -259,7 +262,7 @@ class SMTPConnection(Protocol):
             except (AttributeError, OSError):
                 # A unix socket, or a transport of the caller's.
                 pass
-        announce(self._logger, "{session_id} connected", session_id=self.id)
+        self._note("{session_id} connected")
         self._line.connected(transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -291,7 +294,7 @@ class SMTPConnection(Protocol):
             except TLSError as error:
                 self._line.end(error)
                 return
-        announce(self._logger, "{session_id} secured by TLS", session_id=self.id)
+        self._note("{session_id} secured by TLS")
         self._line.take(self._session.tls_established(self._line.now()))
 
     def pauseProducing(self) -> None:
@@ -334,7 +337,7 @@ class SMTPConnection(Protocol):
         if hasattr(transport, "registerProducer"):
             self._producing = True
             transport.registerProducer(self, True)
-        announce(self._logger, "{session_id} ready", session_id=self.id)
+        self._note("{session_id} ready")
         self._ready.fire(self)
 
     def session_ended(self, cause: SMTPError | None) -> None:
@@ -344,16 +347,15 @@ class SMTPConnection(Protocol):
         transport: Any = self._line.transport
         if transport is not None:
             self._close_transport(transport, cause)
-        announce(
-            self._logger,
-            "{session_id} ended: {reason}",
-            session_id=self.id,
-            reason="quit" if cause is None else str(cause),
-        )
+        self._note("{session_id} ended: {reason}", reason="quit" if cause is None else str(cause))
         self._ready.fail(cause or ConnectionLostError("the connection was quit", command="API"))
         self._quits.fire(None)
         if transport is None:
             self._closed.fire(None)
+
+    def _note(self, text: str, **fields: str) -> None:
+        if self._line.note is not None:
+            self._line.note(text, **fields)
 
     def _close_transport(self, transport: Any, cause: SMTPError | None) -> None:
         if self._producing:

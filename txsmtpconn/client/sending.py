@@ -25,6 +25,7 @@ from txsmtpconn.errors import (
     SMTPError,
     StreamError,
     means_too_many_recipients,
+    printable,
 )
 from txsmtpconn.net.bodies import Body
 from txsmtpconn.net.cancelled import SendCancelled
@@ -84,7 +85,7 @@ class Sending:
     def start(self) -> bool:
         """Submit the first transaction, once it is known that there is a message at all."""
         source = self._source
-        if source.size is None:
+        if source.size is None and not self._line.over:
             return self._look_ahead()
         self._begin()
         return True
@@ -310,6 +311,13 @@ class Sending:
         deferred, self.deferred = self.deferred, None
         if deferred is None:
             return
+        if self._line.note is not None:
+            self._line.note(
+                "{session_id} message {response} ({accepted} of {recipients} recipients)",
+                response=printable(str(self._reply)),
+                accepted=sum(each.delivery is Delivery.ACCEPTED for each in outcomes),
+                recipients=len(outcomes),
+            )
         body_at = transaction.body_at
         result = SendResult(
             tuple(outcomes),
@@ -328,6 +336,12 @@ class Sending:
         error = restated(cause)
         error.delivery = overall(outcomes)
         error.recipients = tuple(outcomes)
+        if self._line.note is not None:
+            self._line.note(
+                "{session_id} message {delivery}: {reason}",
+                delivery=error.delivery.value,
+                reason=str(error),
+            )
         deferred.errback(error)
 
 
