@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    ISSLTransport,
+)
 from twisted.internet.protocol import Protocol
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
@@ -173,6 +177,52 @@ def test_closing_sends_what_is_buffered_first(tls, certificate_zoo):
     assert len(server.data) == 300_000
     assert client.lost.check(ConnectionDone)
     assert server.lost.check(ConnectionDone)
+    assert network.clock.getDelayedCalls() == []
+
+
+def test_one_direction_can_be_closed():
+    """What was written arrives, then the end; the other direction stays open for a while."""
+    network, link, client, server = joined()
+    link.to_server.latency = 1
+    link.client.write(b"last words")
+    link.client.loseWriteConnection()
+    link.client.write(b"too late")
+    network.settle()
+    link.server.write(b"still open")
+    network.settle()
+    assert bytes(client.data) == b"still open"
+    assert client.lost is None
+    network.advance(1)
+    assert bytes(server.data) == b"last words"
+    assert server.lost.check(ConnectionDone)
+    assert client.lost.check(ConnectionDone)
+
+
+def test_a_half_closeable_protocol_hears_of_the_end_and_stays():
+    """readConnectionLost, and octets may still be written."""
+
+    @implementer(IHalfCloseableProtocol)
+    class Half(Recorder):
+        read_lost = False
+
+        def readConnectionLost(self):
+            self.read_lost = True
+
+        def writeConnectionLost(self):
+            pass
+
+    network = MemoryNetwork()
+    client, server = Recorder(), Half()
+    link = network.join(client, server)
+    link.client.loseWriteConnection()
+    network.settle()
+    assert server.read_lost
+    link.server.write(b"answer")
+    link.server.loseConnection()
+    network.settle()
+    assert bytes(client.data) == b"answer"
+    assert server.lost.check(ConnectionDone)
+    assert client.lost.check(ConnectionDone)
     assert network.clock.getDelayedCalls() == []
 
 

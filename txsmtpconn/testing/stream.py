@@ -125,7 +125,9 @@ class Stream:
         self.wake()
 
     def finish(self) -> None:
-        """Send the end of the stream behind the octets."""
+        """Send the end of the stream behind the octets, if somebody is there to hear of it."""
+        if self._receiver.disconnected:
+            return
         self._in_flight.append((self._clock.seconds() + self.latency, _END))
         self.wake()
 
@@ -157,7 +159,8 @@ class Stream:
         if not self._receiver.reading:
             return
         if self._in_flight[0][1] is _END:
-            self._receiver.lose(Failure(ConnectionDone()))
+            self._in_flight.popleft()
+            self._receiver.end_of_stream()
             return
         self._give_segment()
         self.wake()

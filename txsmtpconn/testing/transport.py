@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
+    IHalfCloseableProtocol,
     IProtocol,
     IPullProducer,
     IPushProducer,
@@ -69,6 +70,8 @@ class PlainTransport:
         self._unsent = bytearray()
         self._flush_call: IDelayedCall | None = None
         self._aborting = False
+        self._closing_write = False
+        self._finished = False
         self._no_delay = False
         self._keep_alive = False
 
@@ -78,7 +81,7 @@ class PlainTransport:
         """Buffer octets; they leave in the next turn of the clock."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"only octets can be written, not {type(data).__name__}")
-        if not self.connected or self._aborting or not data:
+        if not self.connected or self._aborting or self._closing_write or not data:
             return
         self._unsent += data
         self.most_buffered = max(self.most_buffered, len(self._unsent))
@@ -97,8 +100,9 @@ class PlainTransport:
             self._schedule_flush()
 
     def loseWriteConnection(self) -> None:
-        """Close: SMTP has no use for a connection that is closed in one direction."""
-        self.loseConnection()
+        """Send what is buffered and close this direction; the other one stays open."""
+        self._closing_write = True
+        self._schedule_flush()
 
     def abortConnection(self) -> None:
         """Drop what is buffered and close at once; the peer sees a reset."""
@@ -178,6 +182,14 @@ class PlainTransport:
         if self.connected and not self._aborting and self._unsent:
             self._schedule_flush()
 
+    def end_of_stream(self) -> None:
+        """The peer has closed its direction; most protocols take that for the end."""
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self._finish()
+            self.lose(Failure(ConnectionDone()))
+
     def lose(self, reason: Failure) -> None:
         """End this side, once; its protocol is told why."""
         if self.disconnected:
@@ -220,9 +232,15 @@ class PlainTransport:
         if self.producer is not None and (not self.streamingProducer or self.producerPaused):
             self.producerPaused = False
             self.producer.resumeProducing()
-        elif self.disconnecting:
+        elif self.disconnecting or self._closing_write:
+            self._finish()
+            if self.disconnecting:
+                self.lose(Failure(ConnectionDone()))
+
+    def _finish(self) -> None:
+        if not self._finished:
+            self._finished = True
             self.outgoing.finish()
-            self.lose(Failure(ConnectionDone()))
 
 
 @implementer(ITLSTransport, IConsumer, IPushProducer)
