@@ -1,0 +1,101 @@
+"""Roads: which endpoint for which options, and the words for a failure."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet import error
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from txsmtpconn import (
+    ConnectionOptions,
+    DeadlineError,
+    DNSError,
+    ProxyError,
+    SMTPError,
+    SocketError,
+    TLSError,
+)
+from txsmtpconn.client.roads import _BoundedReceiver, connection_error, endpoint_for
+
+
+def test_the_options_name_an_endpoint() -> None:
+    """A host, a path, or the caller's own."""
+    reactor: Any = MemoryReactorClock()
+    assert isinstance(endpoint_for(reactor, ConnectionOptions("mx.test")), HostnameEndpoint)
+    unix = endpoint_for(reactor, ConnectionOptions(path="/run/lmtp"))
+    assert isinstance(unix, UNIXClientEndpoint)
+    assert endpoint_for(reactor, ConnectionOptions(endpoint=unix)) is unix
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "words"),
+    [
+        (error.DNSLookupError(), DNSError, "mx.test:587: the name does not resolve"),
+        (socket.gaierror(-2, "unknown"), DNSError, "does not resolve"),
+        (error.ConnectionRefusedError(), SocketError, "connection refused"),
+        (error.NoRouteError(), SocketError, "no route to host"),
+        (error.ConnectError(errno.ENETDOWN), SocketError, "network is down"),
+        (error.ConnectError(), SocketError, "cannot connect"),
+        (error.ConnectBindError(errno.EADDRNOTAVAIL), SocketError, "cannot assign"),
+        (error.TCPTimedOutError(), DeadlineError, "no connection in time"),
+        (SSL.Error([("ssl", "", "wrong version")]), TLSError, "the TLS handshake failed"),
+        (RuntimeError("secret words"), SocketError, "RuntimeError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_has_a_class_words_and_a_cause(
+    reason: Exception, kind: type[SMTPError], words: str
+) -> None:
+    """Ours for every one of Twisted's; foreign words are not repeated."""
+    found = connection_error(Failure(reason), ConnectionOptions("mx.test"))
+    assert type(found) is kind
+    assert words in str(found)
+    assert "secret" not in str(found)
+    assert found.__cause__ is reason
+    assert found.command == "CONN"
+
+
+def test_an_error_of_ours_is_passed_on() -> None:
+    """A caller's endpoint may know better what went wrong."""
+    own = ProxyError("no way through")
+    assert connection_error(Failure(own), ConnectionOptions()) is own
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [({"path": "/run/x"}, "'/run/x'"), ({"host": "::1", "port": 25}, "::1:25")],
+)
+def test_a_failure_says_where(options: dict[str, Any], where: str) -> None:
+    """The path, or host and port."""
+    found = connection_error(Failure(error.ConnectError()), ConnectionOptions(**options))
+    assert str(found).startswith(where)
+
+
+def test_a_resolution_ends_once() -> None:
+    """What comes after the deadline reaches nobody."""
+    heard: list[str] = []
+
+    class Receiver:
+        def resolutionBegan(self, _: object) -> None:  # noqa: N802
+            heard.append("began")
+
+        def addressResolved(self, address: object) -> None:  # noqa: N802
+            heard.append(f"address {address}")
+
+        def resolutionComplete(self) -> None:  # noqa: N802
+            heard.append("complete")
+
+    receiver = _BoundedReceiver(Receiver())
+    receiver.resolutionBegan(None)  # type: ignore[arg-type]
+    receiver.addressResolved("one")
+    receiver.resolutionComplete()
+    receiver.addressResolved("two")
+    receiver.resolutionComplete()
+    assert heard == ["began", "address one", "complete"]
