@@ -165,7 +165,7 @@ class Dispatcher:
         if self._claiming:
             self._ask_again = True
             return
-        if self._stopping:
+        if self._stopping or self._lapsing:
             return
         limit = self._options.concurrency - len(self._under_way)
         if self._breaker.tripped:
@@ -354,14 +354,20 @@ class Dispatcher:
 
     # Leases
 
+    @property
+    def _lapsing(self) -> bool:
+        """Whether the spool has not renewed our leases for so long that others may soon claim."""
+        return self._clock.seconds() - self._renewed_at > 2 * self._options.lease / 3
+
     def _renew(self) -> Deferred[None]:
-        started = self._clock.seconds()
-        if started - self._renewed_at > 2 * self._options.lease / 3:
-            # Soon others may take what we hold. What has not reached its end must not reach it.
+        if self._lapsing:
+            # What has not reached the end of its mail data must not reach it.
             self._cancel_all()
+        asked_at = self._clock.seconds()
 
         def renewed(_: int) -> None:
-            self._renewed_at = started
+            self._renewed_at = asked_at
+            self.wake()
 
         def failed(failure: Failure) -> None:
             self.log.error("leases not renewed: {reason}", reason=failure.getErrorMessage())

@@ -168,7 +168,7 @@ class RelayService(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """Stop from the front to the back."""
-        Service.stopService(self)  # type: ignore[no-untyped-call]
+        Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -156,7 +156,8 @@ class SQLiteSpool:
 
     def _close(self) -> None:
         pools, self._pools = self._pools, []
-        for pool in pools:
+        # The writer last: whoever closes the file last folds the journal into it.
+        for pool in reversed(pools):
             pool.close()
         self._lock.release()
 
