@@ -154,7 +154,7 @@ class ServerSession(ServerCommands):
     def shut_down(self, now: float) -> None:
         """End the session: at once, or behind the reply to the mail data that is under way."""
         self._draining = True
-        if self._mail_data is None and not isinstance(self.question, DataEnded):
+        if self._mail_data is None:
             self._show_out(replies.SHUTTING_DOWN)
         self._renew(now)
 
