@@ -38,7 +38,7 @@ async def test_lmtp_delivers_byte_for_byte(dovecot, certificate_zoo, pipelining,
     assert "<v@a.test>" in result.recipients[2].reply.text
     arrived = await wait_for(dovecot.messages, mark, 2)
     assert [each.data for each in arrived] == [message(mark)] * 2
-    assert {each.field("Delivered-To") for each in arrived} == {"u@a.test", "v@a.test"}
+    assert {each.facts for each in arrived} == {"u@a.test", "v@a.test"}
 
 
 async def test_lmtp_on_a_unix_socket(dovecot):

@@ -17,8 +17,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 class Takes:
     """Takes every message, but for recipients whose names say otherwise."""
 
-    def __init__(self, mail: Path) -> None:
+    def __init__(self, mail: Path, implicit_tls: bool) -> None:
         self._mail = mail
+        self._implicit_tls = implicit_tls
         self._taken = 0
 
     async def handle_RCPT(  # noqa: N802
@@ -39,7 +40,7 @@ class Takes:
             "mail_options": envelope.mail_options,
             "rcpt_to": envelope.rcpt_tos,
             "data": base64.b64encode(envelope.original_content).decode(),
-            "secure": session.ssl is not None,
+            "secure": self._implicit_tls or session.ssl is not None,
             "authenticated": bool(session.authenticated),
         }
         partial = self._mail / f".{self._taken:06}"
@@ -63,7 +64,7 @@ async def serve(settings: dict[str, Any]) -> None:
     kind = LMTP if options.pop("lmtp", False) else SMTP
     if options.pop("tls", False):
         options["tls_context"] = context
-    takes = Takes(Path(settings["mail"]))
+    takes = Takes(Path(settings["mail"]), implicit)
 
     def protocol() -> SMTP:
         return kind(takes, hostname="mx.test", authenticator=authenticate, **options)

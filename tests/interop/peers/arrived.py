@@ -29,7 +29,7 @@ class Arrived:
         mail_from: the reverse-path, with what followed it in MAIL, where the peer tells.
         rcpt_to: the forward-paths in the same way.
         trace: the header fields that the peer put in front, in lower case.
-        facts: what else the peer told.
+        facts: what else the peer told; for a maildir, its name.
     """
 
     data: bytes
@@ -60,7 +60,7 @@ def from_maildirs(directory: Path) -> Callable[[], Iterable[Arrived]]:
     def read() -> Iterable[Arrived]:
         for path in sorted(directory.glob("**/new/*")):
             trace, data = split_trace(path.read_bytes())
-            yield Arrived(data, trace=trace)
+            yield Arrived(data, trace=trace, facts=path.parent.parent.name)
 
     return read
 

@@ -126,7 +126,7 @@ _TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
 _TOKEN_KEY = b"throw-away hmac key of 32 octets"
 
 #: Who has a mailbox; anybody else is refused at RCPT.
-_MAILBOXES = ("alice", "bob", "carol", "u", "v", "w")
+_MAILBOXES = ("alice", "ünï", "u", "v", "w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,4 +216,4 @@ def _write_users(base: Path) -> None:
     key = base / "keys" / "default" / "HS256" / "default"
     key.parent.mkdir(parents=True)
     key.write_bytes(base64.b64encode(_TOKEN_KEY))
-    (base / "mailboxes").write_text("".join(f"{name}::::::\n" for name in _MAILBOXES))
+    (base / "mailboxes").write_text("".join(f"{name}::::::\n" for name in _MAILBOXES), "utf-8")

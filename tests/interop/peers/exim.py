@@ -64,6 +64,7 @@ maildir:
   directory = {base}/mail/all
   create_directory
   maildir_format
+  return_path_add
   user = Debian-exim
   group = Debian-exim
 begin retry

@@ -34,6 +34,7 @@ _START = """
 set -e
 for name in passwd group shadow; do mount --bind {base}/etc/$name /etc/$name; done
 mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty /usr/libexec/opensmtpd
+mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=711 tmpfs /var/spool/smtpd
 mount -t tmpfs -o mode=755 tmpfs /var/lib/opensmtpd/empty
 mount --bind {tree}/usr/libexec/opensmtpd /usr/libexec/opensmtpd

@@ -17,6 +17,7 @@ import pytest
 from tests.interop.peers.arrived import Arrived, from_maildirs
 from tests.interop.peers.available import program, root
 from tests.interop.peers.dovecot import Dovecot
+from tests.interop.peers.lifeline import lifeline
 from tests.interop.peers.process import accepts, free_ports, scratch_directory, wait_until
 from txsmtpconn.testing import CertificateZoo
 
@@ -143,6 +144,7 @@ def postfix(certificate_zoo: CertificateZoo, dovecot: Dovecot) -> Iterator[Postf
             subprocess.run(
                 [*command, "start"], capture_output=True, check=True, stdin=subprocess.DEVNULL
             )
+            lifeline.tie(_master(base))
             for port in ports.values():
                 wait_until(lambda port=port: accepts(port), f"Postfix on port {port}")
             yield Postfix(log=base / "maillog", _mail=base / "mail", **ports)
@@ -166,16 +168,23 @@ def _configure(base: Path, ports: dict[str, int], zoo: CertificateZoo, auth: int
     (etc / "rcpt.regexp").write_text(_RECIPIENTS)
 
 
-def _stop(base: Path) -> None:
-    """End the master and its children, whose process group it leads."""
+def _master(base: Path) -> int:
+    """Return the master's process, which leads a group of its own; 0 where there is none."""
     try:
-        master = int((base / "spool" / "pid" / "master.pid").read_text())
+        return int((base / "spool" / "pid" / "master.pid").read_text())
     except (OSError, ValueError):
+        return 0
+
+
+def _stop(base: Path) -> None:
+    """End the master and its children."""
+    master = _master(base)
+    if not master:
         return
     with suppress(ProcessLookupError):
         os.kill(master, signal.SIGTERM)
-    with suppress(TimeoutError):
+    try:
         wait_until(lambda: not Path(f"/proc/{master}").exists(), "the end of Postfix", 10)
-        return
-    with suppress(ProcessLookupError):
+    except TimeoutError:
         os.killpg(master, signal.SIGKILL)
+    lifeline.untie(master)

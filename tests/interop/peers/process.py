@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.interop.peers.lifeline import lifeline
+
 _POLL = 0.02
 
 
@@ -88,6 +90,7 @@ class Running:
                 start_new_session=True,
             )
         self._name = Path(command[0]).name
+        lifeline.tie(self._process.pid)
 
     @property
     def output(self) -> str:
@@ -135,6 +138,7 @@ class Running:
                 break
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
+        lifeline.untie(group)
 
     def _check(self) -> bool:
         if not self.alive:
