@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.endpoints import (
+    SSL4ServerEndpoint,
+    TCP4ServerEndpoint,
+    UNIXServerEndpoint,
+)
 from twisted.internet.threads import deferToThread
 
 from tests.server.hand import OPENING, Recording, codes
@@ -246,6 +250,29 @@ async def test_smtplib_sends_over_tls_and_auth(
     assert first.content == BODY
     assert len(second.content) == 5_000_080
     assert hooks.sessions[0].protocol == "ESMTPSA"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_tls_listener_may_bring_the_certificate(certificate_zoo: CertificateZoo) -> None:
+    """With `implicit_tls` and no certificate of ours, the handshake is the listener's."""
+    from twisted.internet import reactor
+
+    def send(port: int) -> None:
+        trust = trusting(certificate_zoo)
+        with smtplib.SMTP_SSL("localhost", port, context=trust, timeout=20) as client:
+            client.sendmail("s@x.test", ["r@y.test"], BODY)
+
+    hooks = Recording()
+    options = ServerOptions(name="mx.test", implicit_tls=True)
+    factory = SMTPServerFactory(reactor, hooks, options)
+    tls = certificate_zoo.server_options()
+    port = await SSL4ServerEndpoint(reactor, 0, tls, interface="127.0.0.1").listen(factory)
+    await deferToThread(send, port.getHost().port)
+    await port.stopListening()
+    await factory.drain(1)
+    assert hooks.sinks[0].content == BODY
+    assert hooks.sessions[0].protocol == "ESMTPS"
+    assert hooks.sessions[0].tls.version.startswith("TLS")
 
 
 @pytest_twisted.ensureDeferred

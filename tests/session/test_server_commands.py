@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from tests.session.server_talk import ENVELOPE, OPENING, Client, codes
 from txsmtpconn.session import server_events as events
 from txsmtpconn.session.dialect import LMTP
+from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.limits import AUTHENTICATION_LINE, COMMAND_LINE
 from txsmtpconn.wire.reply import Reply
 
@@ -121,8 +124,6 @@ def test_extensions_that_are_hidden_are_not_to_be_had() -> None:
 
 def test_all_that_is_offered_is_listed() -> None:
     """EHLO's reply is what the rules say, and nothing else."""
-    from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
-
     client = Client(
         extensions=DEFAULT_EXTENSIONS | PROMISES,
         max_size=1000,
@@ -418,3 +419,57 @@ def test_lmtp_says_lhlo_and_smtp_does_not() -> None:
         250,
     ]
     assert answer(b"LHLO me.test").startswith(b"500 ")
+
+
+# -- what an envelope can hold
+
+MAIL_PARAMETERS = [
+    b"SIZE=5",
+    b"BODY=8BITMIME",
+    b"SMTPUTF8",
+    b"RET=HDRS",
+    b"ENVID=a+2Bb",
+    b"AUTH=<>",
+    b"AUTH=a+40b.test",
+    b"REQUIRETLS",
+    b"BY=120;RT",
+    b"BY=-120;N",
+    b"MT-PRIORITY=-3",
+    b"HOLDFOR=60",
+    b"HOLDUNTIL=2030-01-01T00:00:00Z",
+]
+RCPT_PARAMETERS = [
+    b"",
+    b"NOTIFY=NEVER",
+    b"NOTIFY=success,DELAY",
+    b"ORCPT=rfc822;a+2Bb@x.test",
+    b"NOTIFY=FAILURE ORCPT=utf-8;\\x{FC}@x.test",
+]
+
+
+@pytest.mark.parametrize("parameter", RCPT_PARAMETERS)
+@pytest.mark.parametrize("pair", list(combinations(MAIL_PARAMETERS, 2)), ids=repr)
+def test_what_mail_and_rcpt_accept_makes_an_envelope(
+    pair: tuple[bytes, bytes], parameter: bytes
+) -> None:
+    """Whatever the parameters: refused where they stand, or in the envelope."""
+    client = Client(
+        extensions=DEFAULT_EXTENSIONS | PROMISES,
+        auth_mechanisms=("PLAIN",),
+        allow_insecure_auth=True,
+    )
+    client.session.secure = True
+    said = client.says(HELLO + b"MAIL FROM:<s@x.test> " + b" ".join(pair) + b"\r\n")
+    said = client.says(b"RCPT TO:<r@y.test> " + parameter + b"\r\nDATA\r\n")
+    if codes(said) == [250, 354]:
+        (started,) = client.seen(events.DataStarted)
+        (received,) = client.seen(events.MailReceived)
+        envelope, given = started.envelope, received.parameters
+        for name in ("size", "body", "auth", "deliver_by", "mt_priority", "hold_for"):
+            assert getattr(envelope, name) == getattr(given, name)
+        assert envelope.hold_until == given.hold_until
+        assert bool(envelope.smtputf8) == given.smtputf8
+        (asked,) = client.seen(events.RcptReceived)
+        assert envelope.rcpt_parameters(envelope.recipients[0]) == asked.parameters
+    else:
+        assert codes(said)[0] in (501, 503)
