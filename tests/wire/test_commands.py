@@ -11,10 +11,12 @@ from txsmtpconn.wire.commands import (
     Bdat,
     Command,
     command_line,
+    command_lines,
     parse_command,
     parse_response,
 )
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
+from txsmtpconn.wire.limits import AUTHENTICATION_LINE
 
 _commands = pytest.mark.parametrize(
     ("line", "command"),
@@ -57,6 +59,19 @@ def test_a_command_cannot_be_split(word: bytes, utf8: bool) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         command_line(b"EHLO", word, utf8=utf8)
     assert "evil" not in str(caught.value)
+
+
+def test_several_commands_pass_the_same_exit_at_once() -> None:
+    """Whole lines become one text, and each of them is held to what one alone is held to."""
+    assert command_lines(()) == b""
+    assert command_lines((b"MAIL FROM:<>", b"DATA")) == b"MAIL FROM:<>\r\nDATA\r\n"
+    longest = b"x" * (AUTHENTICATION_LINE - 2)
+    assert command_lines((b"RSET", longest)) == b"RSET\r\n" + longest + b"\r\n"
+    refused = [b"", longest + b"x", "ü".encode(), b"a\r\nRCPT TO:<v@t>", b"a\r\n", b"\r\na"]
+    for line in refused + [b"a%cb" % octet for octet in [*range(0x20), *range(0x7F, 0x100)]]:
+        for lines in ([line], [b"RSET", line], [line, b"RSET"]):
+            with pytest.raises(LocalProtocolError):
+                command_lines(lines)
 
 
 def test_utf8_leaves_under_smtputf8_only() -> None:

@@ -8,7 +8,7 @@ serves; the table in ``session.tables`` says what the reply then does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -60,6 +60,19 @@ _TIMEOUT: Final = {
 }
 #: Indexed by ``Expected``.
 _ROWS: Final = tuple(_Row(expected) for expected in Expected)
+
+
+class Flight:
+    """Commands that leave together, each answered by a reply of its own."""
+
+    __slots__ = ("first", "last", "states")
+
+    def __init__(self, *commands: tuple[Verb, Expected]) -> None:
+        *self.first, self.last = [_ROWS[expected] for _, expected in commands]
+        #: Where all of them may leave. A tuple: to look an Enum up there takes no hash of it.
+        self.states = tuple(
+            state for state, may in MAY_LEAVE.items() if all(may[verb] for verb, _ in commands)
+        )
 
 
 class Conversation:
@@ -144,6 +157,44 @@ class Conversation:
         octets = len(line) + behind
         self.owed.append((_ROWS[expected], operation, octets))
         self.unanswered += octets
+
+    def write_lines(
+        self,
+        verb: Verb,
+        lines: bytes,
+        sizes: Sequence[int],
+        expected: Expected,
+        operation: Operation,
+    ) -> None:
+        """Render several commands of a kind; ``sizes`` are the octets of each, and all is shown."""
+        if not self._may_leave[verb]:
+            raise LocalProtocolError(f"{verb.name} may not leave in state {self.state.name}")
+        if self.trace is not None:
+            self._trace_lines(lines)
+        self._out.append(lines)
+        entered = _ROWS[expected]
+        self.owed.extend([(entered, operation, size) for size in sizes])
+        self.unanswered += len(lines)
+
+    def write_flight(self, flight: Flight, lines: bytes, operation: Operation) -> None:
+        """Render the commands of a flight, which are short, in one piece."""
+        if self.state not in flight.states:
+            raise LocalProtocolError(f"mail may not leave in state {self.state.name}")
+        if self.trace is not None:
+            self._trace_lines(lines)
+        self._out.append(lines)
+        # They count as one: in flight until the last of them is answered.
+        octets = len(lines)
+        owed = self.owed
+        for entered in flight.first:
+            owed.append((entered, operation, 0))
+        owed.append((flight.last, operation, octets))
+        self.unanswered += octets
+
+    def _trace_lines(self, lines: bytes) -> None:
+        assert self.trace is not None
+        for line in lines.split(b"\r\n")[:-1]:
+            self.trace(Direction.SENT, line, False)
 
     def write_mail_data(self, data: bytes) -> None:
         """Render mail data."""

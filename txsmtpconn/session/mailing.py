@@ -10,10 +10,10 @@ from collections import deque
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, MessageError, ProtocolError, SMTPError
-from txsmtpconn.session.conversation import Conversation
+from txsmtpconn.session.conversation import Conversation, Flight
 from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
 from txsmtpconn.session.policy import Chunking, Pipelining, Window
-from txsmtpconn.session.rendering import mail_command, objection, rcpt_command
+from txsmtpconn.session.rendering import mail_command, objection, rcpt_commands, short_flight
 from txsmtpconn.session.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.transaction import Operation, Phase, Transaction
 from txsmtpconn.wire.chunking import bdat
@@ -27,6 +27,12 @@ _DEEP_QUEUE: Final = 8
 #: Octets of a streamed body from which ``Chunking.AUTO`` takes BDAT, which needs no search for
 #: dots.
 _BIG_BODY: Final = 1024 * 1024
+_SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
+
+_ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
+_DATA_FLIGHT: Final = Flight(
+    (Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT), (Verb.DATA, Expected.DATA)
+)
 
 
 class Mailing:
@@ -210,8 +216,17 @@ class Mailing:
         conversation = self._conversation
         extensions, envelope = conversation.extensions, transaction.envelope
         pipelined = self._pipelined
-        limit = self._window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
         recipients = envelope.recipients
+        if (
+            pipelined
+            and not transaction.asked
+            and len(recipients) == 1
+            and envelope.plain
+            and not envelope.needs_smtputf8
+        ):
+            self._render_short(transaction)
+            return
+        limit = self._window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
         while pipelined or not conversation.owed:
             step = transaction.asked
             if step == 0:
@@ -223,10 +238,15 @@ class Mailing:
                 )
                 conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
             elif step <= len(recipients):
-                if conversation.unanswered >= limit:
+                room = limit - conversation.unanswered if pipelined else 1
+                if room <= 0:
                     return
-                line = rcpt_command(envelope, recipients[step - 1], extensions)
-                conversation.write(Verb.RCPT, line, Expected.RCPT, transaction)
+                # No more of them than can find room: there may be very many.
+                ahead = recipients[step - 1 : step + room // _SHORTEST_RCPT]
+                lines, sizes = rcpt_commands(envelope, ahead, extensions, room)
+                conversation.write_lines(Verb.RCPT, lines, sizes, Expected.RCPT, transaction)
+                transaction.asked += len(sizes)
+                continue
             elif transaction.chunked:
                 # A body in hand need not wait for the envelope's replies. A streamed one does:
                 # its source may be good for one reading only.
@@ -239,6 +259,24 @@ class Mailing:
                     conversation.write(Verb.DATA, b"DATA\r\n", Expected.DATA, transaction)
                 return
             transaction.asked += 1
+
+    def _render_short(self, transaction: Transaction) -> None:
+        """Render the commands of a plain message to one recipient: one text, checked once."""
+        chunked = transaction.chunked
+        lines = short_flight(
+            transaction.envelope,
+            self._conversation.extensions,
+            size=transaction.size,
+            eight_bit=transaction.eight_bit,
+            data=not chunked,
+        )
+        flight = _ENVELOPE_FLIGHT if chunked else _DATA_FLIGHT
+        self._conversation.write_flight(flight, lines, transaction)
+        transaction.asked = 2
+        if not chunked:
+            transaction.data_asked = True
+        elif transaction.body is not None and not transaction.hold:
+            transaction.phase = Phase.BODY
 
     def _begin_body(self, transaction: Transaction) -> None:
         """The peer is ready for mail data."""
@@ -351,6 +389,8 @@ class Mailing:
         operation.rcpt_replies.append(reply)
         if reply.is_positive:
             operation.accepted += 1
+        if operation.data_asked or operation.phase is not Phase.ENVELOPE:
+            return
         self._end_if_hopeless(operation)
         if (
             operation.chunked

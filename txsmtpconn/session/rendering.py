@@ -6,9 +6,11 @@ change what the caller asked for, the message is refused here, before MAIL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from txsmtpconn.envelope import Envelope, Recipient
 from txsmtpconn.errors import EnvelopeError, MessageError, RequireTLSError, SMTPError
-from txsmtpconn.wire.commands import command_line
+from txsmtpconn.wire.commands import command_line, command_lines
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.parameters import MailParameters
@@ -71,17 +73,13 @@ def mail_command(
         eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
     """
     utf8 = envelope.needs_smtputf8
+    if envelope.plain and not utf8:
+        return command_line(_plain_mail(envelope, extensions, size, eight_bit))
     path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
     words = b"FROM:<" + path + b">"
     if size is not None and not extensions.offers_size:
         size = None
     eight_bit = eight_bit and extensions.eight_bit_mime
-    if envelope.plain and not utf8:
-        if eight_bit:
-            words += b" BODY=8BITMIME"
-        if size is not None:
-            words += b" SIZE=%d" % size
-        return command_line(b"MAIL", words)
     dsn = envelope.dsn if extensions.dsn else None
     body = envelope.body or ("8BITMIME" if eight_bit else None)
     parameters = MailParameters(
@@ -98,6 +96,60 @@ def mail_command(
         hold_until=envelope.hold_until,
     )
     return command_line(b"MAIL", words + parameters.encode(), utf8=utf8)
+
+
+def _plain_mail(
+    envelope: Envelope, extensions: Extensions, size: int | None, eight_bit: bool
+) -> bytes:
+    reverse_path = envelope.reverse_path
+    line = b"MAIL FROM:<%b>" % (b"" if reverse_path is None else reverse_path.encode())
+    if eight_bit and extensions.eight_bit_mime:
+        line += b" BODY=8BITMIME"
+    if size is not None and extensions.offers_size:
+        line += b" SIZE=%d" % size
+    return line
+
+
+def short_flight(
+    envelope: Envelope, extensions: Extensions, *, size: int | None, eight_bit: bool, data: bool
+) -> bytes:
+    """Return MAIL and RCPT, with or without DATA, of an envelope such as most messages have.
+
+    Args:
+        envelope: A plain one with a single recipient, in ASCII.
+        extensions: What the peer offers now.
+        size: Octets of the mail data, if known.
+        eight_bit: Whether the mail data is known to hold octets above 127.
+        data: Whether DATA is to follow.
+    """
+    mail = _plain_mail(envelope, extensions, size, eight_bit)
+    rcpt = b"RCPT TO:<%b>" % envelope.recipients[0].mailbox.encode()
+    return command_lines((mail, rcpt, b"DATA") if data else (mail, rcpt))
+
+
+def rcpt_commands(
+    envelope: Envelope, recipients: Sequence[Recipient], extensions: Extensions, room: int
+) -> tuple[bytes, list[int]]:
+    """Return RCPT for the first of these recipients, until ``room`` octets are used up.
+
+    Returns:
+        The commands in one piece, and the octets of each.
+    """
+    lines, sizes = [], []
+    plain = envelope.plain and not envelope.needs_smtputf8
+    for recipient in recipients:
+        if room <= 0:
+            break
+        if plain:
+            line = b"RCPT TO:<%b>" % recipient.mailbox.encode()
+            size = len(line) + 2
+        else:
+            line = rcpt_command(envelope, recipient, extensions)
+            size = len(line)
+        lines.append(line)
+        sizes.append(size)
+        room -= size
+    return command_lines(lines) if plain else b"".join(lines), sizes
 
 
 def rcpt_command(envelope: Envelope, recipient: Recipient, extensions: Extensions) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from txsmtpconn.wire.text import forbidden_character
 _PRINTABLE = re.compile(rb"[ -~]*")
 _PRINTABLE_OR_UTF8 = re.compile(rb"[ -~\x80-\xff]*")
 _UTF8_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PRINTABLE_LINES = re.compile(rb"(?:[ -~]{1,%d}+\r\n)*+" % (AUTHENTICATION_LINE - 2))
 
 
 def command_line(*words: bytes, utf8: bool = False) -> bytes:
@@ -47,6 +48,21 @@ def command_line(*words: bytes, utf8: bool = False) -> bytes:
     if not all(words) and len(words) > 1:
         raise LocalProtocolError("a command has an empty argument")
     return line + b"\r\n"
+
+
+def command_lines(lines: Sequence[bytes]) -> bytes:
+    """Make whole commands, without line ends, octets to be written together.
+
+    What `command_line` is for one: it looks at many at once, which costs little more than one.
+
+    Raises:
+        LocalProtocolError: One of them is empty, over the limit, or not printable ASCII.
+    """
+    octets = b"\r\n".join((*lines, b""))
+    # A line end inside of a command would pass as one more command.
+    if octets.count(b"\n") != len(lines) or not _PRINTABLE_LINES.fullmatch(octets):
+        raise LocalProtocolError("a command may hold printable ASCII only")
+    return octets
 
 
 def _check_utf8(line: bytes, utf8: bool) -> None:
