@@ -16,7 +16,6 @@ from twisted.logger import Logger
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import server_certificate
-from txsmtpconn.sasl import SERVER_MECHANISMS
 from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.server_rules import (
     DEFAULT_EXTENSIONS,
@@ -27,6 +26,10 @@ from txsmtpconn.session.server_rules import (
 )
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
+
+#: The mechanisms whose whole dialogue the server can lead so far: those that end in a claim which an
+#: `on_auth` hook can judge by itself.
+MECHANISMS = ("PLAIN", "LOGIN")
 
 _POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
 _POSITIVE_OR_NONE = ("max_size", "max_line", "max_clients", "max_clients_per_address")
@@ -128,7 +131,7 @@ class ServerOptions:
             ) from None
         replace(self, "disabled", _words("disabled", self.disabled))
         replace(self, "promises", _words("promises", self.promises, PROMISES))
-        mechanisms = _words("auth_mechanisms", self.auth_mechanisms, SERVER_MECHANISMS)
+        mechanisms = _words("auth_mechanisms", self.auth_mechanisms, MECHANISMS)
         replace(self, "auth_mechanisms", mechanisms)
         self._settle_tls()
 
