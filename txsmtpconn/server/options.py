@@ -27,7 +27,7 @@ from txsmtpconn.session.server_rules import (
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 
-#: The mechanisms whose whole dialogue the server can lead so far: those that end in a claim which an
+#: The mechanisms whose whole dialogue the server can lead so far: they end in a claim that an
 #: `on_auth` hook can judge by itself.
 MECHANISMS = ("PLAIN", "LOGIN")
 
