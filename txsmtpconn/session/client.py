@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from txsmtpconn.errors import (
     ConnectionLostError,
@@ -51,6 +52,14 @@ from txsmtpconn.session.transaction import (
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.limits import ReplyLimits
 from txsmtpconn.wire.reply import Reply
+
+# An Enum's attributes are dear to look up; what every message needs stands here.
+_READY: Final = State.READY
+_BODY: Final = Phase.BODY
+#: Where the peer's extensions are known for good.
+_OPEN: Final = (State.READY, State.AUTHENTICATING)
+#: Where nothing more is taken.
+_ENDING: Final = (State.DRAINING, State.QUITTING, State.CLOSED)
 
 
 class ClientSession:
@@ -181,9 +190,11 @@ class ClientSession:
         """The peer sent octets."""
         conversation = self._conversation
         state = conversation.state
-        if state is State.CLOSED:
+        if state is _READY:
+            conversation.receive_data(data, now)
+        elif state is State.CLOSED:
             return ()
-        if state is State.UPGRADING or state is State.CONNECTING:
+        elif state is State.UPGRADING or state is State.CONNECTING:
             text = "the server sent something before TLS was established"
             conversation.end(ProtocolError(text, command="STARTTLS"))
         else:
@@ -238,10 +249,11 @@ class ClientSession:
 
     def submit(self, operation: Operation) -> Sequence[Event]:
         """Queue an operation; all of them leave in the order of the calls."""
-        if self._conversation.state in (State.DRAINING, State.QUITTING, State.CLOSED):
+        state = self._conversation.state
+        if state in _ENDING:
             closed = ConnectionLostError("the connection is closed", command="API")
             return self._refuse(operation, closed)
-        if isinstance(operation, Transaction) and self._extensions_known:
+        if state in _OPEN and isinstance(operation, Transaction):
             error = self._objection(operation)
             if error is not None:
                 return self._refuse(operation, error)
@@ -312,7 +324,7 @@ class ClientSession:
                     transaction.body_at = now
                 if mailing.rendering is not None:
                     break
-            if not queue or conversation.state is not State.READY:
+            if not queue or conversation.state is not _READY:
                 break
             operation = queue[0]
             if isinstance(operation, Transaction):
@@ -333,10 +345,22 @@ class ClientSession:
         deadline = self._deadline()
         return None if deadline is None else deadline[0]
 
+    @property
+    def running_timeout(self) -> str | None:
+        """Which timeout runs now.
+
+        ``next_deadline()`` only moves away while this stays the same, so a timer that is armed for
+        it need not be armed anew before it fires.
+        """
+        return self._conversation.running_timeout(streaming=self._streaming)
+
     def _deadline(self) -> tuple[float, str] | None:
+        return self._conversation.deadline(streaming=self._streaming)
+
+    @property
+    def _streaming(self) -> bool:
         transaction = self._mailing.rendering
-        streaming = transaction is not None and transaction.phase is Phase.BODY
-        return self._conversation.deadline(streaming=streaming)
+        return transaction is not None and transaction.phase is _BODY
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -344,12 +368,12 @@ class ClientSession:
         """Return the events of the present input; the end of the session ends all operations."""
         conversation = self._conversation
         state = conversation.state
-        if state is State.CLOSED:
-            if not self._ended:
+        if state is not _READY:
+            if state is State.CLOSED and not self._ended:
                 self._ended = True
                 self._end_all(conversation.cause)
-        elif state is State.DRAINING and self._queue:
-            self._refuse_waiting(self._mailing.drain_cause)
+            elif state is State.DRAINING and self._queue:
+                self._refuse_waiting(self._mailing.drain_cause)
         events = conversation.events
         if not events:
             return ()
@@ -392,10 +416,6 @@ class ClientSession:
             self._conversation.events.append(OperationEnded(operation, reply, error))
 
     # -- admission -------------------------------------------------------------------------
-
-    @property
-    def _extensions_known(self) -> bool:
-        return self._conversation.state in (State.READY, State.AUTHENTICATING)
 
     def _admit_waiting(self) -> None:
         """The peer's extensions are known: see which of the waiting transactions it can take."""

@@ -62,6 +62,11 @@ _TIMEOUT: Final = {
 _ROWS: Final = tuple(_Row(expected) for expected in Expected)
 
 
+#: An Enum's attributes are dear to look up; what every read needs stands here.
+_READY: Final = State.READY
+_CLOSED: Final = State.CLOSED
+
+
 class Flight:
     """Commands that leave together, each answered by a reply of its own."""
 
@@ -237,7 +242,7 @@ class Conversation:
         parser, owed, acts = self.parser, self.owed, self._acts
         parser.receive_data(data)
         try:
-            while (reply := parser.next_reply()) is not None:
+            for reply in parser.replies():
                 self.last_reply = reply
                 if self.trace is not None:
                     self._trace_reply(reply)
@@ -251,7 +256,7 @@ class Conversation:
                     self.end(ConnectionLostError("the server closed the session", reply=reply))
                 else:
                     self.end(ProtocolError("a reply came though nothing was asked", reply=reply))
-                if self.state is State.CLOSED:
+                if self.state is _CLOSED:
                     return
         except RemoteProtocolError as error:
             received = error.received.decode("utf-8", "backslashreplace")
@@ -309,23 +314,32 @@ class Conversation:
         Args:
             streaming: Whether a streamed body is running.
         """
-        if self.state is State.CLOSED or self.state is State.CONNECTING:
+        name = self.running_timeout(streaming=streaming)
+        if name is None:
             return None
         timeouts = self.timeouts
         inactive = self._activity + timeouts.inactivity
-        name, since = "inactivity", self._activity
-        if self.state is State.UPGRADING:
-            name, since = "tls", self._waiting_since
-        elif self.owed:
-            name, since = self.owed[0][0].timeout, self._waiting_since
-            if name == "mark" and self._undrained:
-                name = "block"
-            if name in ("mark", "block"):
-                since = max(since, self._progress)
-        elif streaming:
-            name, since = "block", self._progress
+        if name == "inactivity":
+            since = self._activity
+        elif name == "mark" or name == "block":
+            since = max(self._waiting_since, self._progress) if self.owed else self._progress
+        else:
+            since = self._waiting_since
         due = since + float(getattr(timeouts, name))
         return (due, name) if due <= inactive else (inactive, "inactivity")
+
+    def running_timeout(self, *, streaming: bool) -> str | None:
+        """Return the name of the timeout that runs now, beside that for inactivity."""
+        state = self.state
+        if state is not _READY:
+            if state is _CLOSED or state is State.CONNECTING:
+                return None
+            if state is State.UPGRADING:
+                return "tls"
+        if self.owed:
+            name = self.owed[0][0].timeout
+            return "block" if name == "mark" and self._undrained else name
+        return "block" if streaming else "inactivity"
 
 
 def _command(expected: Expected) -> str:

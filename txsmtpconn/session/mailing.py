@@ -29,6 +29,11 @@ _DEEP_QUEUE: Final = 8
 _BIG_BODY: Final = 1024 * 1024
 _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 
+# An Enum's attributes are dear to look up; what every message needs stands here.
+_ENVELOPE: Final = Phase.ENVELOPE
+_BODY: Final = Phase.BODY
+_FULL: Final = Pipelining.FULL
+
 _ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
 _DATA_FLIGHT: Final = Flight(
     (Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT), (Verb.DATA, Expected.DATA)
@@ -159,7 +164,7 @@ class Mailing:
             return True
         # RFC 2920 section 3.1: nothing may follow NOOP and its like before they are answered.
         return (
-            self._pipelining is Pipelining.FULL
+            self._pipelining is _FULL
             and conversation.extensions.pipelining
             and isinstance(conversation.owed[-1][1], Transaction)
             and len(self.active) < self._window.transactions
@@ -201,10 +206,10 @@ class Mailing:
 
     def render(self, transaction: Transaction) -> None:
         """Render all of a transaction that may leave now."""
-        if transaction.phase is Phase.ENVELOPE:
+        if transaction.phase is _ENVELOPE:
             self._render_envelope(transaction)
         if (
-            transaction.phase is Phase.BODY
+            transaction.phase is _BODY
             and transaction.body is not None
             and not transaction.hold
             and self._may_follow(transaction)
@@ -378,6 +383,7 @@ class Mailing:
     ) -> None:
         assert isinstance(operation, Transaction)
         operation.mail_reply = reply
+        operation.mail_refused = True
         if self.rendering is operation and not operation.data_asked:
             self.rendering = None
         self._end_if_hopeless(operation)
@@ -387,9 +393,9 @@ class Mailing:
     ) -> None:
         assert isinstance(operation, Transaction)
         operation.rcpt_replies.append(reply)
-        if reply.is_positive:
+        if reply.code < 300:
             operation.accepted += 1
-        if operation.data_asked or operation.phase is not Phase.ENVELOPE:
+        if operation.data_asked or operation.phase is not _ENVELOPE:
             return
         self._end_if_hopeless(operation)
         if (
@@ -470,10 +476,10 @@ class Mailing:
     ) -> None:
         assert isinstance(operation, Transaction)
         operation.final_replies.append(reply)
-        if reply.is_positive:
+        positive = reply.code < 300
+        if positive:
             operation.was_accepted = True
-        broken = reply.is_positive and (operation.mail_refused or operation.refusal is not None)
-        if broken:
+        if positive and (operation.mail_refused or operation.refusal is not None):
             text = "the server took a message that it had refused"
             error = ProtocolError(text, reply=reply, command="DATA")
             self.end(operation, error)

@@ -7,6 +7,8 @@ on facts that the session wrote down: what left, and what was answered.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import zip_longest
+from typing import Final
 
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import EnvelopeError, MessageError, ProtocolError, SMTPError
@@ -14,6 +16,9 @@ from txsmtpconn.outcome import Delivery, RecipientOutcome
 from txsmtpconn.session.tables import Expected
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing
+
+# An Enum's attributes are dear to look up; what every recipient needs stands here.
+_ACCEPTED: Final = Delivery.ACCEPTED
 
 
 class Operation:
@@ -124,6 +129,8 @@ class Transaction(Operation):
     mark_left = False
     reply_per_recipient = False
     mail_reply: Reply | None = None
+    #: Whether MAIL was answered by something else than success.
+    mail_refused = False
     data_reply: Reply | None = None
     refusal: Reply | None = None
     cause: SMTPError | None = None
@@ -176,15 +183,11 @@ class Transaction(Operation):
         rcpt = self.rcpt_replies[-1] if self.rcpt_replies else None
         return self.refusal or self.data_reply or rcpt or self.mail_reply
 
-    @property
-    def mail_refused(self) -> bool:
-        """Whether MAIL was answered by something else than success."""
-        return self.mail_reply is not None and not self.mail_reply.is_positive
-
     def note_closing(self, reply: Reply, expected: Expected) -> None:
         """Note a 421, which answered ``expected``, where the other replies are."""
         if expected is Expected.MAIL:
             self.mail_reply = reply
+            self.mail_refused = True
         elif expected is Expected.RCPT:
             self.rcpt_replies.append(reply)
         elif expected is Expected.DATA:
@@ -195,17 +198,19 @@ class Transaction(Operation):
     def outcomes(self) -> list[RecipientOutcome]:
         """Return what became of each recipient, in their order: the delivery truth table."""
         outcomes = []
-        position = 0
-        for index, recipient in enumerate(self.envelope.recipients):
-            rcpt = self.rcpt_replies[index] if index < len(self.rcpt_replies) else None
-            final = None
-            if rcpt is not None and rcpt.is_positive:
-                at = position if self.reply_per_recipient else 0
-                final = self.final_replies[at] if at < len(self.final_replies) else None
-                position += 1
-            delivery, reply, stage = self._decide(rcpt, final)
+        finals = iter(self.final_replies)
+        decided: tuple[Delivery, Reply | None, str | None] | None = None
+        for recipient, rcpt in zip_longest(self.envelope.recipients, self.rcpt_replies):
+            if rcpt is None or rcpt.code >= 300:
+                decision = self._decide(rcpt, None)
+            elif decided is None or self.reply_per_recipient:
+                # In SMTP all that RCPT accepted share one fate, decided once.
+                decision = decided = self._decide(rcpt, next(finals, None))
+            else:
+                decision = decided
+            delivery, reply, stage = decision
             error = None
-            if delivery is not Delivery.ACCEPTED:
+            if delivery is not _ACCEPTED:
                 error = self._error(delivery, reply, stage, recipient.address)
             outcomes.append(RecipientOutcome(recipient.address, reply, delivery, error))
         return outcomes
@@ -217,17 +222,17 @@ class Transaction(Operation):
 
         A 421 is no verdict on the recipient but the end of the session, except to the mark.
         """
-        if rcpt is not None and not rcpt.is_positive:
+        if rcpt is not None and rcpt.code >= 300:
             return _refused(rcpt, "RCPT TO")
         if final is not None:
             command = "BDAT" if self.chunked else "DATA"
-            if not final.is_positive:
+            if final.code >= 300:
                 return Delivery.REJECTED, final, command
             # The peer took mail whose sender, or a part of which, it had refused before:
             # it did something, and nobody knows what.
             if self.mail_refused or self.refusal is not None:
                 return Delivery.IN_DOUBT, final, command
-            return Delivery.ACCEPTED, final, command
+            return _ACCEPTED, final, command
         if self.mail_refused and self.mail_reply is not None:
             if rcpt is None:
                 return _refused(self.mail_reply, "MAIL FROM")

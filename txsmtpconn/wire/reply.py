@@ -7,6 +7,7 @@ lost on the way to a log or a bounce; it is decoded when somebody asks.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NoReturn
 
 from txsmtpconn.wire.enhanced import EnhancedStatusCode, split_status_code
@@ -148,7 +149,8 @@ class Reply:
 class ReplyParser:
     """Turn octets into replies, however they were cut.
 
-    Feed with :meth:`receive_data`, then call :meth:`next_reply` until it gives None.
+    Feed with :meth:`receive_data`, then go through :meth:`replies`, or call
+    :meth:`next_reply` until it gives None.
     A line ends in CRLF or in a bare LF; a CR alone is text. An error is final: it is
     raised by that call and by each later one, and further octets are not kept.
 
@@ -204,19 +206,32 @@ class ReplyParser:
         Raises:
             RemoteProtocolError: what came is not a reply, or is over a limit.
         """
-        # Nearly every reply is one line with text, whole, and begins where a line may.
-        buffer = self._buffer
-        start = self._at
-        end = buffer.find(b"\n", start)
-        if 4 <= end - start < self._line and not self._held:
-            code = _PREFIXES.get(buffer[start : start + 4], 0)
-            if code > 0:
-                self._at = end + 1
-                self._blanks = 0
-                if buffer[end - 1] == _CR:
-                    end -= 1
-                return Reply(code, (buffer[start + 4 : end],))
-        return self._assemble()
+        return next(self.replies(), None)
+
+    def replies(self) -> Iterator[Reply]:
+        """Give each whole reply; none is looked at before it is asked for.
+
+        Raises:
+            RemoteProtocolError: what came is not a reply, or is over a limit.
+        """
+        while True:
+            # Nearly every reply is one line with text, whole, and begins where a line may.
+            buffer = self._buffer
+            start = self._at
+            end = buffer.find(b"\n", start)
+            if 4 <= end - start < self._line and not self._held:
+                code = _PREFIXES.get(buffer[start : start + 4], 0)
+                if code > 0:
+                    self._at = end + 1
+                    self._blanks = 0
+                    if buffer[end - 1] == _CR:
+                        end -= 1
+                    yield Reply(code, (buffer[start + 4 : end],))
+                    continue
+            reply = self._assemble()
+            if reply is None:
+                return
+            yield reply
 
     def _assemble(self) -> Reply | None:
         """Read line by line until a reply is whole or the octets are used up."""
