@@ -13,8 +13,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 #: Header fields that a server puts in front of a message when it takes it.
-_TRACE = (b"Return-Path", b"Delivered-To", b"X-Original-To", b"Received", b"Envelope-to")
-_TRACE += (b"Delivery-date",)
+_TRACE = frozenset({b"return-path", b"delivered-to", b"x-original-to", b"received"})
 _FIELD = re.compile(rb"([!-9;-~]+):[^\n]*\n(?:[ \t][^\n]*\n)*")
 
 _POLL = 0.02
@@ -47,7 +46,7 @@ def split_trace(stored: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
     """Take the trace fields off a message that a server stored with LF; give the rest with CRLF."""
     fields = []
     position = 0
-    while (match := _FIELD.match(stored, position)) and match[1] in _TRACE:
+    while (match := _FIELD.match(stored, position)) and match[1].lower() in _TRACE:
         name, _, value = match[0].decode("utf-8", "replace").partition(":")
         fields.append((name.lower(), " ".join(value.split())))
         position = match.end()
