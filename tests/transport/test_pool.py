@@ -25,7 +25,8 @@ from txsmtpconn.errors import (
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult
 from txsmtpconn.transport import Pool, PoolOptions
-from txsmtpconn.transport.pool import opened_by
+from txsmtpconn.transport.opening import opened_by
+from txsmtpconn.wire.extensions import EMPTY, Extensions
 
 ENVELOPE = Envelope("s@x.test", ["r@y.test"])
 RESULT = SendResult((RecipientOutcome("r@y.test", None, Delivery.ACCEPTED),))
@@ -34,7 +35,10 @@ RESULT = SendResult((RecipientOutcome("r@y.test", None, Delivery.ACCEPTED),))
 class FakeConnection:
     """A connection whose messages a test answers by hand, as a real one would."""
 
-    def __init__(self) -> None:
+    def __init__(self, extensions: Extensions = EMPTY) -> None:
+        self.extensions = extensions
+        self.envelopes: list[Envelope] = []
+        self.probes: list[Deferred[None]] = []
         self.messages: list[bytes] = []
         self.sendings: list[Deferred[SendResult]] = []
         self.closings: list[Deferred[None]] = []
@@ -45,6 +49,7 @@ class FakeConnection:
     def send(self, envelope: Envelope, message: Any) -> Deferred[SendResult]:
         """Take a message."""
         self.messages.append(message.whole)
+        self.envelopes.append(envelope)
         sending: Deferred[SendResult] = Deferred(
             lambda deferred: deferred.errback(SendCancelled("cancelled"))
         )
@@ -62,6 +67,11 @@ class FakeConnection:
         """Let the test decide."""
         self.logins.append(Deferred())
         return self.logins[-1]
+
+    def noop(self) -> Deferred[None]:
+        """Let the test decide."""
+        self.probes.append(Deferred())
+        return self.probes[-1]
 
     def quit(self) -> Deferred[None]:
         """Take leave; the test says when it is over."""
@@ -105,7 +115,9 @@ class Bench:
         self.openings: list[Deferred[SMTPConnection]] = []
         self.connections: list[FakeConnection] = []
         self.outcomes: dict[bytes, Any] = {}
-        self.pool = Pool(self._open, PoolOptions(**options), cast(Any, self.clock))
+        self.pool = Pool(
+            self._open, PoolOptions(**options), cast(Any, self.clock), chance=lambda: 0.5
+        )
 
     def _open(self) -> Deferred[SMTPConnection]:
         self.openings.append(Deferred(lambda opening: opening.errback(SendCancelled("x"))))
@@ -215,13 +227,20 @@ def test_a_message_in_doubt_is_never_sent_again() -> None:
     assert another.messages == [b"2"]
 
 
-def test_requeues_are_bounded() -> None:
+def test_requeues_are_bounded_and_further_and_further_apart() -> None:
     """A server that always dies gets a message so many times, then the caller is told."""
     bench = Bench(max_connections=1, max_requeues=3)
     bench.send(b"1")
-    for _ in range(4):
+    bench.open().die()
+    for attempts, pause in [(2, 1.0), (3, 2.0)]:
+        assert bench.attempts == attempts
         assert not bench.outcomes
         bench.open().die()
+        bench.clock.advance(pause - 0.1)
+        assert bench.attempts == attempts
+        assert bench.pool.figures().pause == pytest.approx(0.1)
+        bench.clock.advance(0.1)
+    bench.open().die()
     assert isinstance(bench.outcomes[b"1"], ConnectionLostError)
     assert bench.attempts == 4
 

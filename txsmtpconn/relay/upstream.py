@@ -10,8 +10,7 @@ from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.relay.configuration import RelayOptions
-from txsmtpconn.transport import Pool, PoolOptions
-from txsmtpconn.transport.pool import opened_by
+from txsmtpconn.transport import Pool, PoolOptions, opened_by
 
 #: Messages over one connection before it is replaced: next hops count, and 100 is a common limit.
 _MESSAGES = 100

@@ -5,106 +5,41 @@ nothing to do; else a connection is opened for it; else, where no more may be, i
 behind others on the one that has the fewest.
 
 What a connection's death costs is decided by what is known of each message: one that reached
-nobody for certain goes back to the head of the queue, a few times; one in doubt is never sent
+nobody for certain goes back to its place in the queue, a few times; one in doubt is never sent
 again by the pool.
+
+There is one timer for all that has its time: the rate, the pause before the next attempt to
+connect, messages that have waited too long, connections that are old or idle.
 """
 
 from __future__ import annotations
 
+import random
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsmtpconn.client.calls import restated
-from txsmtpconn.client.protocol import SMTPConnection
+from txsmtpconn.client.waiters import Waiters
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.errors import (
-    ConnectionLostError,
-    DeadlineError,
-    PoolError,
-    ProtocolError,
-    SMTPError,
-    SocketError,
-    TLSError,
-)
+from txsmtpconn.errors import DeadlineError, PoolError, SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.deadline import Deadline
-from txsmtpconn.net.streams import MessageSource, message_source
+from txsmtpconn.net.streams import message_source
 from txsmtpconn.outcome import Delivery, SendResult
+from txsmtpconn.transport.breaker import Breaker
+from txsmtpconn.transport.figures import Counts, PoolFigures
+from txsmtpconn.transport.job import OF_THE_CONNECTION, Message, Part
+from txsmtpconn.transport.member import Member
+from txsmtpconn.transport.opening import Open
 from txsmtpconn.transport.options import PoolOptions
-
-#: Seconds without a new attempt after one failed while other connections stand: at first, at most.
-_PAUSE = (1.0, 60.0)
-
-#: Opens a connection and makes it ready for mail, login included.
-Open = Callable[[], Deferred[SMTPConnection]]
-
-#: What tells of the connection rather than of the message that was on it.
-_OF_THE_CONNECTION = (
-    ConnectionLostError,
-    DeadlineError,
-    PoolError,
-    ProtocolError,
-    SocketError,
-    TLSError,
-)
-
-
-class _Job:
-    """A message that waits, or is under way.
-
-    Attributes:
-        deferred: What the caller holds; None once it has fired.
-        requeues: How often another connection was found for it.
-        sending: The connection's Deferred while it is under way.
-    """
-
-    requeues = 0
-    sending: Deferred[SendResult] | None = None
-
-    def __init__(
-        self, envelope: Envelope, source: MessageSource, cancel: Callable[[_Job], None]
-    ) -> None:
-        self.envelope = envelope
-        self.source = source
-        self.deferred: Deferred[SendResult] | None = Deferred(lambda _: cancel(self))
-
-    def answer(self, result: SendResult | Failure | SMTPError) -> None:
-        """Tell the caller, once."""
-        deferred, self.deferred = self.deferred, None
-        if deferred is None:
-            return
-        if isinstance(result, SendResult):
-            deferred.callback(result)
-        else:
-            deferred.errback(result)
-
-
-class _Member:
-    """A connection of the pool.
-
-    Attributes:
-        connection: None until it is ready.
-        opening: Fires when it is.
-        jobs: The messages on it, in order.
-        begun: How many it was given in all.
-        retiring: It gets no more, and is quit when those that it has are done.
-    """
-
-    connection: SMTPConnection | None = None
-    begun = 0
-    retiring = False
-
-    def __init__(self, opening: Deferred[SMTPConnection], now: float) -> None:
-        self.opening = opening
-        self.opened_at = now
-        self.idle_since = now
-        self.jobs: list[_Job] = []
+from txsmtpconn.transport.prepared import PreparedMessage
+from txsmtpconn.transport.rate import Rate
+from txsmtpconn.transport.roster import Roster
 
 
 class Pool:
@@ -114,45 +49,96 @@ class Pool:
         open_connection: Returns a connection that is ready for mail, logged in where it should be.
         options: The limits.
         clock: The reactor.
+        chance: Gives numbers of 0 up to 1, for pauses that are not all alike.
     """
 
-    _log = Logger()
-    _pause = 0.0
-    _open_after = 0.0
-
-    def __init__(self, open_connection: Open, options: PoolOptions, clock: IReactorTime) -> None:
-        self._open = open_connection
+    def __init__(
+        self,
+        open_connection: Open,
+        options: PoolOptions,
+        clock: IReactorTime,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._options = options
         self._clock = clock
-        self._waiting: deque[_Job] = deque()
-        self._members: list[_Member] = []
-        self._timer = Deadline(clock, self._retire_the_old)
+        self._counts = Counts()
+        self._breaker = Breaker(options.max_requeues, chance)
+        self._rate = Rate(options.rate_limit, options.rate_delta)
+        self._roster = Roster(
+            open_connection,
+            options,
+            clock,
+            self._breaker,
+            self._counts,
+            changed=self._dispatch,
+            refused=self._tell_if_hopeless,
+        )
+        # In the order of their messages' arrival; one that comes back takes its old place.
+        self._waiting: deque[Part] = deque()
+        self._timer = Deadline(clock, self._dispatch)
+        self._serial = 0
+        self._dispatching = self._look_again = False
         self._closing = self._given_up = False
-        self._closed: list[Deferred[None]] = []
+        self._idle: Waiters[None] = Waiters()
+        self._clear: Waiters[None] = Waiters()
+        self._closed: Waiters[None] = Waiters()
 
     # -- facts
 
     @property
     def connections(self) -> int:
         """Connections that are open or being opened."""
-        return len(self._members)
+        return len(self._roster.members)
 
     @property
     def waiting(self) -> int:
-        """Messages that no connection has taken yet."""
+        """Messages, or parts of such, that no connection has taken yet."""
         return len(self._waiting)
 
     @property
     def in_flight(self) -> int:
-        """Messages that a connection has taken and that are not answered."""
-        return sum(len(member.jobs) for member in self._members)
+        """Messages, or parts of such, that a connection has taken and not answered."""
+        return self._roster.in_flight
 
     @property
     def is_idle(self) -> bool:
         """Whether a message would find a connection without waiting for another message."""
-        return not self._waiting and (
-            len(self._members) < self._options.max_connections
-            or any(not member.jobs for member in self._members)
+        return not self._waiting and self._roster.has_room
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether every message has been answered."""
+        return not self._waiting and not self._roster.in_flight
+
+    def when_idle(self) -> Deferred[None]:
+        """Return a Deferred of your own that fires when `is_idle`: the time to bring more mail."""
+        waiting = self._idle.wait()
+        self._tell_observers()
+        return waiting
+
+    def when_clear(self) -> Deferred[None]:
+        """Return a Deferred of your own that fires when `is_clear`."""
+        waiting = self._clear.wait()
+        self._tell_observers()
+        return waiting
+
+    def figures(self) -> PoolFigures:
+        """Return all of it in numbers, and what has happened so far."""
+        counts, members = self._counts, self._roster.members
+        return PoolFigures(
+            counts.sent,
+            counts.failed,
+            counts.requeued,
+            counts.opened,
+            counts.not_opened,
+            counts.died,
+            connections=len(members),
+            opening=sum(member.connection is None for member in members),
+            idle=sum(member.is_idle for member in members),
+            waiting=self.waiting,
+            in_flight=self.in_flight,
+            pause=max(0.0, self._breaker.ready_at - self._clock.seconds()),
         )
 
     # -- calls
@@ -162,22 +148,21 @@ class Pool:
 
         Errbacks:
             PoolError: The pool is closed, or more messages wait than may.
+            DeadlineError: It found no connection in time.
             SMTPError: No connection could be opened, or what `SMTPConnection.send` says.
         """
-        options = self._options
-        if self._closing:
-            return fail(PoolError("the pool is closed", command="API"))
-        if options.max_waiting is not None and len(self._waiting) >= options.max_waiting:
-            text = f"{len(self._waiting)} messages are waiting already"
-            return fail(PoolError(text, command="API"))
+        refusal = self._refusal()
+        if refusal is not None:
+            return fail(refusal)
         try:
-            source = message_source(message)
+            source = message if isinstance(message, PreparedMessage) else message_source(message)
         except SMTPError as error:
             return fail(error)
-        job = _Job(envelope, source, self._cancel)
+        self._serial += 1
+        job = Message(self._serial, envelope, source, self._clock.seconds(), self._cancel)
         deferred = job.deferred
         assert deferred is not None
-        self._waiting.append(job)
+        self._waiting.extend(job.parts)
         self._dispatch()
         return deferred
 
@@ -191,228 +176,213 @@ class Pool:
             A Deferred that fires when the last connection is gone. It never errbacks.
         """
         self._closing = True
-        done: Deferred[None] = Deferred()
-        self._closed.append(done)
         if timeout is not None:
-            call = self._clock.callLater(timeout, self._drop_all)
+            call = self._clock.callLater(max(0.0, timeout), self._drop_all)
 
             def disarm(_: None) -> None:
                 if call.active():
                     call.cancel()
 
-            done.addCallback(disarm)
-        for member in list(self._members):
-            self._retire_if_free(member)
-        self._tell_if_closed()
+            self._closed.wait().addCallback(disarm)
+        done = self._closed.wait()
+        self._dispatch()
         return done
 
-    # -- finding connections
-
-    def _dispatch(self) -> None:
-        """Give waiting messages to connections, as far as there are any."""
-        while self._waiting:
-            member = self._choose()
-            if member is None:
-                return
-            self._give(member, self._waiting.popleft())
-
-    def _choose(self) -> _Member | None:
-        """Return the connection for the next message; open one where that is better."""
-        free = [member for member in self._members if self._may_take(member)]
-        best = min(free, key=lambda member: len(member.jobs), default=None)
-        if best is not None and not best.jobs:
-            return best
-        opening = sum(member.connection is None for member in self._members)
-        if len(self._members) >= self._options.max_connections:
-            return best
-        if self._members and self._clock.seconds() < self._open_after:
-            return best
-        if opening < len(self._waiting):
-            self._open_another()
+    def _refusal(self) -> SMTPError | None:
+        """Return why a message need not wait, or None."""
+        most = self._options.max_waiting
+        if self._closing:
+            return PoolError("the pool is closed", command="API")
+        if most is not None and len(self._waiting) >= most:
+            text = f"{len(self._waiting)} messages are waiting already"
+            return PoolError(text, command="API")
+        breaker = self._breaker
+        if breaker.ready_at > self._clock.seconds() and self._is_hopeless():
+            return restated(breaker.known_reason)
         return None
 
-    def _may_take(self, member: _Member) -> bool:
-        return (
-            member.connection is not None
-            and not member.retiring
-            and len(member.jobs) < self._options.max_in_flight
-        )
+    def _is_hopeless(self) -> bool:
+        """Whether there is no connection, and it is no use to wait for one."""
+        return not self._roster.members and self._breaker.tripped
 
-    def _open_another(self) -> None:
-        opening = self._open()
-        member = _Member(opening, self._clock.seconds())
-        self._members.append(member)
-        opening.addCallbacks(
-            self._opened, self._not_opened, callbackArgs=(member,), errbackArgs=(member,)
-        )
-        opening.addErrback(self._blame)
-
-    def _opened(self, connection: SMTPConnection, member: _Member) -> None:
-        self._pause = 0.0
-        member.connection = connection
-        member.idle_since = self._clock.seconds()
-        closed = connection.when_closed()
-        closed.addErrback(lambda _: None)
-        closed.addCallback(lambda _: self._gone(member))
+    def _cancel(self, message: Message) -> None:
+        message.cancelled = True
+        for part in list(message.parts):
+            if part.sending is not None:
+                part.sending.cancel()
+                continue
+            self._waiting.remove(part)
+            self._settle(part, SendCancelled("the send was cancelled", command="API"))
         self._dispatch()
-        self._retire_if_free(member)
-        self._arm()
-
-    def _blame(self, failure: Failure) -> None:
-        """Report an error of ours: nobody else sees what happens in here."""
-        self._log.failure("while a connection was opened", failure=failure)
-
-    def _not_opened(self, failure: Failure, member: _Member) -> None:
-        """Do without it, or answer whoever waits if there is no other.
-
-        Another attempt at once would spin on a host that is down, or that takes no more.
-        """
-        self._members.remove(member)
-        if self._members:
-            self._pause = min(max(self._pause * 2, _PAUSE[0]), _PAUSE[1])
-            self._open_after = self._clock.seconds() + self._pause
-            self._dispatch()
-        else:
-            waiting, self._waiting = self._waiting, deque()
-            for job in waiting:
-                job.answer(_failure_of(failure.value))
-        self._tell_if_closed()
-
-    # -- sending
-
-    def _give(self, member: _Member, job: _Job) -> None:
-        connection = member.connection
-        assert connection is not None
-        member.begun += 1
-        member.jobs.append(job)
-        if member.begun >= self._options.max_messages:
-            member.retiring = True
-        job.sending = connection.send(job.envelope, job.source)
-        job.sending.addBoth(self._ended, member, job)
-
-    def _ended(self, result: SendResult | Failure, member: _Member, job: _Job) -> None:
-        member.jobs.remove(job)
-        job.sending = None
-        member.idle_since = self._clock.seconds()
-        if isinstance(result, Failure) and isinstance(result.value, _OF_THE_CONNECTION):
-            member.retiring = True
-        if isinstance(result, Failure) and self._goes_again(result.value, job):
-            job.requeues += 1
-            # The failures of a connection's messages come in their order; the queue keeps it.
-            again = sum(each.requeues > 0 for each in self._waiting)
-            self._waiting.insert(again, job)
-        else:
-            job.answer(result)
-        self._retire_if_free(member)
-        self._dispatch()
-        self._arm()
-
-    def _goes_again(self, reason: BaseException | None, job: _Job) -> bool:
-        return (
-            job.deferred is not None
-            and not self._given_up
-            and isinstance(reason, _OF_THE_CONNECTION)
-            and reason.delivery is Delivery.NOT_SENT
-            and job.source.replayable
-            and job.requeues < self._options.max_requeues
-        )
-
-    def _cancel(self, job: _Job) -> None:
-        job_sending = job.sending
-        if job_sending is not None:
-            job_sending.cancel()
-            return
-        if job in self._waiting:
-            self._waiting.remove(job)
-        job.answer(SendCancelled("the send was cancelled", command="API"))
-        for member in list(self._members):
-            self._retire_if_free(member)
-
-    # -- parting with connections
-
-    def _retire_if_free(self, member: _Member) -> None:
-        """Quit a connection that has nothing to do and will get nothing more."""
-        if member.jobs or not (member.retiring or (self._closing and not self._waiting)):
-            return
-        member.retiring = True
-        if member.connection is None:
-            member.opening.cancel()
-        else:
-            member.connection.quit()
-
-    def _retire_the_old(self) -> None:
-        """Quit connections that were idle for long, and let old ones take no more."""
-        now = self._clock.seconds()
-        for member in list(self._members):
-            if self._expiry(member) <= now:
-                member.retiring = True
-                self._retire_if_free(member)
-        self._arm()
-
-    def _expiry(self, member: _Member) -> float:
-        options = self._options
-        if member.connection is None or (member.retiring and member.jobs):
-            return float("inf")
-        old = float("inf") if options.max_age is None else member.opened_at + options.max_age
-        return old if member.jobs else min(old, member.idle_since + options.idle_timeout)
-
-    def _arm(self) -> None:
-        expiries = [self._expiry(member) for member in self._members if not member.retiring]
-        soonest = min(expiries, default=float("inf"))
-        self._timer.set(None if soonest == float("inf") else soonest)
-
-    def _gone(self, member: _Member) -> None:
-        """A connection has ended, by us, by the server or by chance."""
-        if member in self._members:
-            self._members.remove(member)
-        self._dispatch()
-        self._tell_if_closed()
 
     def _drop_all(self) -> None:
         self._given_up = True
         waiting, self._waiting = self._waiting, deque()
-        for job in waiting:
-            job.answer(PoolError("the pool was closed", command="API"))
-        for member in list(self._members):
-            member.retiring = True
-            if member.connection is None:
-                member.opening.cancel()
-            else:
-                member.connection.close()
+        for part in waiting:
+            self._settle(part, PoolError("the pool was closed", command="API"))
+        for member in list(self._roster.members):
+            self._roster.drop(member)
+        self._dispatch()
 
-    def _tell_if_closed(self) -> None:
-        if not self._closing or self._members or self._waiting:
+    # -- one look at everything
+
+    def _dispatch(self) -> None:
+        """Do all that can be done now. What is done may call for another look."""
+        self._look_again = True
+        if self._dispatching:
             return
-        self._timer.cancel()
-        closed, self._closed = self._closed, []
-        for deferred in closed:
-            deferred.callback(None)
+        self._dispatching = True
+        try:
+            while self._look_again:
+                self._look_again = False
+                self._look()
+        finally:
+            self._dispatching = False
+        self._arm()
+        self._tell_observers()
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        roster = self._roster
+        roster.expire(now)
+        self._answer_late(now)
+        while self._waiting and self._rate.room(now) > 0:
+            member = roster.choose(now)
+            if member is None:
+                break
+            self._give(member, self._waiting.popleft(), now)
+        # Nothing is opened for what the rate holds back.
+        roster.provide(min(len(self._waiting), self._rate.room(now)), now)
+        roster.leave(closing=self._closing and not self._waiting)
+
+    def _tell_if_hopeless(self) -> None:
+        """Answer all who wait, if the connection that they wait for will not come."""
+        if self._is_hopeless():
+            waiting, self._waiting = self._waiting, deque()
+            for part in waiting:
+                self._settle(part, restated(self._breaker.known_reason))
+
+    def _answer_late(self, now: float) -> None:
+        """Answer those who have waited too long."""
+        limit = self._options.queue_timeout
+        while limit is not None and self._waiting:
+            if self._waiting[0].message.arrived_at + limit > now:
+                break
+            error = DeadlineError(f"no connection was free within {limit:g} s", command="API")
+            self._settle(self._waiting.popleft(), error)
+
+    def _arm(self) -> None:
+        """Set the timer for whatever comes first."""
+        now = self._clock.seconds()
+        soonest = self._roster.expiry()
+        if self._waiting:
+            limit = self._options.queue_timeout
+            if limit is not None:
+                soonest = min(soonest, self._waiting[0].message.arrived_at + limit)
+            if self._rate.room(now) <= 0:
+                soonest = min(soonest, self._rate.ready_at())
+            if self._breaker.ready_at > now:
+                soonest = min(soonest, self._breaker.ready_at)
+        if soonest < float("inf"):
+            self._timer.set(soonest)
+        else:
+            self._timer.cancel()
+
+    def _tell_observers(self) -> None:
+        if self.is_idle:
+            idle, self._idle = self._idle, Waiters()
+            idle.fire(None)
+        if self.is_clear:
+            clear, self._clear = self._clear, Waiters()
+            clear.fire(None)
+        if self._closing and not self._roster.members and not self._waiting:
+            self._timer.cancel()
+            self._closed.fire(None)
+
+    # -- sending
+
+    def _give(self, member: Member, part: Part, now: float) -> None:
+        connection = member.connection
+        assert connection is not None
+        offered = connection.extensions
+        if offered.rcptmax is not None or offered.rcptdomainmax is not None:
+            groups = part.groups(offered.rcptmax, offered.rcptdomainmax)
+            if len(groups) > 1:
+                _, *more = part.message.divide(part, groups)
+                self._waiting.extendleft(reversed(more))
+        self._rate.take(now)
+        member.take(part)
+        sending = part.send_over(connection)
+        sending.addBoth(self._ended, member, part).addErrback(self._roster.blame)
+
+    def _ended(self, result: SendResult | Failure, member: Member, part: Part) -> None:
+        member.parts.remove(part)
+        part.sending = None
+        now = member.idle_since = self._clock.seconds()
+        outcome = result if isinstance(result, SendResult) else _error_of(result)
+        if isinstance(outcome, OF_THE_CONNECTION):
+            member.retiring = True
+            if not member.proven and not isinstance(outcome, PoolError):
+                alone = self._roster.has_none_but(member)
+                self._breaker.failed(member.failures, now, outcome, alone=alone)
+        elif _was_answered(outcome):
+            member.spoke_at = now
+            if not member.proven:
+                member.proven = True
+                self._breaker.succeeded()
+        if not self._requeue(part, outcome):
+            self._settle(part, outcome)
+        self._dispatch()
+
+    def _requeue(self, part: Part, outcome: SendResult | SMTPError) -> bool:
+        """Let those recipients go again whom the message can not have reached, if there are."""
+        message = part.message
+        if (
+            message.cancelled
+            or self._given_up
+            or not message.source.replayable
+            or part.requeues >= self._options.max_requeues
+        ):
+            return False
+        unsent = part.unsent(outcome)
+        if not unsent:
+            return False
+        if len(unsent) < len(part.all_places):
+            message.record(part, outcome, but=unsent)
+            part.narrow(unsent)
+        # A limit that the server has told of (MAILMAX) is no failure.
+        part.requeues += not isinstance(outcome, PoolError)
+        self._counts.requeued += 1
+        self._enqueue(part)
+        return True
+
+    def _enqueue(self, part: Part) -> None:
+        insort(self._waiting, part, key=lambda each: each.message.serial)
+
+    def _settle(self, part: Part, outcome: SendResult | SMTPError) -> None:
+        """Let a part have its outcome, and its message with it if it was the last."""
+        message = part.message
+        following = message.settle(part, outcome)
+        while following is not None and self._given_up:
+            following = message.settle(following, outcome)
+        if following is not None:
+            self._enqueue(following)
+        elif not message.parts:
+            self._counts.sent += message.succeeded
+            self._counts.failed += not message.succeeded
 
 
-def _failure_of(reason: Any) -> SMTPError:
-    """Return an error of its own for one of several who fail for the same reason."""
+def _was_answered(outcome: SendResult | SMTPError) -> bool:
+    """Tell whether the server has said something about the message."""
+    return isinstance(outcome, SendResult) or outcome.reply is not None
+
+
+def _error_of(failure: Failure) -> SMTPError:
+    """Return an error of ours for whatever went wrong."""
+    reason = failure.value
     if isinstance(reason, SMTPError):
-        return restated(reason)
-    error = SocketError(f"no connection: {type(reason).__name__}", command="CONN")
+        return reason
+    # A fault of somebody's code: nobody knows how far it came.
+    error = SMTPError(f"sending failed: {type(reason).__name__}", delivery=Delivery.IN_DOUBT)
     error.__cause__ = reason
     return error
-
-
-def opened_by(connect: Callable[[], Deferred[SMTPConnection]], *, login: bool) -> Open:
-    """Return what opens connections for a pool, and logs in on each where ``login`` says so."""
-
-    def open_connection() -> Deferred[SMTPConnection]:
-        return Deferred.fromCoroutine(_open(connect, login=login))
-
-    return open_connection
-
-
-async def _open(connect: Callable[[], Deferred[SMTPConnection]], *, login: bool) -> SMTPConnection:
-    connection = await connect()
-    if login:
-        try:
-            await connection.login()
-        except BaseException:
-            connection.close()
-            raise
-    return connection
