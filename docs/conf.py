@@ -16,6 +16,7 @@ version = release = txsmtpconn.__version__
 
 extensions = [
     "command_help",
+    "sasl_mechanisms",
     "session_tables",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",

@@ -12,21 +12,16 @@ import dataclasses
 import inspect
 import re
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import txsmtpconn
+from tests.rst_tables import DOCS, list_tables
 from tests.vectors.reference_names import DOCUMENTS, PAGES
 from txsmtpconn.client.options import make_options
 from txsmtpconn.server.hooks import Hooks
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "migration"
-
-_TABLE = re.compile(
-    r"^\.\. list-table:: (?P<title>.+)\n(?:   :.+\n)*\n(?P<rows>(?:   .*\n|\n)+)", re.MULTILINE
-)
 _LITERAL = re.compile(r"``([^`]+)``")
 _LABEL = re.compile(r"^\.\. _([a-z-]+):$", re.MULTILINE)
 
@@ -43,32 +38,15 @@ class Row(NamedTuple):
 
 def page_text(page: str) -> str:
     """Read a page."""
-    return (DOCS / f"{page}.rst").read_text("utf-8")
+    return (DOCS / "migration" / f"{page}.rst").read_text("utf-8")
 
 
 def tables_of(page: str) -> dict[str, list[Row]]:
-    """Read the tables of a page, by title, without their headings."""
+    """Read the tables of a page, by title."""
     return {
-        found["title"]: [
-            Row(page, found["title"], *cells)
-            for cells in rows_of(found["rows"])
-            if cells[0] != "theirs"
-        ]
-        for found in _TABLE.finditer(page_text(page))
+        title: [Row(page, title, *[*cells, ""][:3]) for cells in rows]
+        for title, rows in list_tables(f"migration/{page}").items()
     }
-
-
-def rows_of(block: str) -> list[list[str]]:
-    """Read the rows of a list table: always three cells, each one line of text."""
-    rows: list[list[str]] = []
-    for line in block.splitlines():
-        if line.startswith("   * - "):
-            rows.append([line[7:]])
-        elif line.startswith("     -"):
-            rows[-1].append(line[7:])
-        elif line.strip():
-            rows[-1][-1] += " " + line.strip()
-    return [[*row, ""][:3] for row in rows]
 
 
 ROWS = [row for page in PAGES for rows in tables_of(page).values() for row in rows]

@@ -1,0 +1,102 @@
+"""The tables of docs/reference/: each says what the code does, and leaves nothing out."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+import txsmtpconn
+from tests.rst_tables import DOCS, list_tables
+from txsmtpconn import Delivery, SMTPError
+from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
+from txsmtpconn.wire.extensions import EMPTY, Extensions
+
+ERRORS = list_tables("reference/errors")["The errors"]
+MATRIX = list_tables("reference/extensions")[""]
+
+#: What a keyword needs so that something can be read from it.
+PARAMETERS = {
+    "AUTH": ("PLAIN",),
+    "DELIVERBY": ("60",),
+    "FUTURERELEASE": ("60", "2030-01-01T00:00:00Z"),
+    "LIMITS": ("RCPTMAX=1", "MAILMAX=1", "RCPTDOMAINMAX=1"),
+    "MT-PRIORITY": ("MIXER",),
+    "SIZE": ("1",),
+}
+#: Where the tests with a real program are.
+INTEROP = {
+    "Postfix": "test_postfix",
+    "Exim": "test_exim",
+    "Dovecot": "test_dovecot",
+    "OpenSMTPD": "test_opensmtpd",
+    "smtp-sink": "test_smtp_sink",
+    "smtp-server": "test_libraries",
+    "aiosmtpd": "test_libraries",
+}
+
+
+def error_classes() -> dict[str, type[SMTPError]]:
+    """Return the public error classes by name."""
+    found = {name: getattr(txsmtpconn, name) for name in txsmtpconn.__all__}
+    return {
+        name: each
+        for name, each in found.items()
+        if inspect.isclass(each) and issubclass(each, SMTPError)
+    }
+
+
+def test_every_error_has_a_row() -> None:
+    """The table names each public error class once."""
+    assert sorted(row[0] for row in ERRORS) == sorted(f"`{name}`" for name in error_classes())
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=lambda row: row[0].strip("`"))
+def test_the_row_of_an_error_is_true(row: list[str]) -> None:
+    """Its code, and whether another attempt is worth while where there is no reply."""
+    name, code, when, again, delivery = row
+    error = error_classes()[name.strip("`")]("")
+    assert error.code == code
+    assert when
+    assert error.is_transient == {"yes": True, "no": False}[again]
+    assert {Delivery[word] for word in delivery.split(", ")} <= set(Delivery) - {Delivery.ACCEPTED}
+
+
+def keywords() -> list[str]:
+    """Return the EHLO keywords of the matrix; LMTP is a protocol."""
+    return [row[1] for row in MATRIX if row[1] != "LMTP"]
+
+
+def test_the_matrix_names_what_the_server_offers() -> None:
+    """Every extension of the server has one row, and the row says which are promises."""
+    assert sorted(keywords()) == sorted({*DEFAULT_EXTENSIONS, *PROMISES, "STARTTLS", "AUTH"})
+    promised = {keyword for _, keyword, _, server, _ in MATRIX if server == "with ``promises``"}
+    assert promised == PROMISES
+
+
+def test_the_matrix_names_what_the_client_reads() -> None:
+    """Every keyword is read, and nothing is read from a keyword without a row."""
+    attributes = set(Extensions.__slots__) - {"_keywords", "domain", "greeting", "lines"}
+    read: set[str] = set()
+    for keyword in keywords():
+        offered = Extensions({keyword: PARAMETERS.get(keyword, ())})
+        found = {name for name in attributes if getattr(offered, name) != getattr(EMPTY, name)}
+        assert found, keyword
+        read |= found
+    assert read == attributes
+
+
+@pytest.mark.parametrize("row", MATRIX, ids=lambda row: row[1])
+def test_the_row_of_an_extension_is_true(row: list[str]) -> None:
+    """It names an RFC, parameters of ours that exist, and programs that there are tests with."""
+    rfc, _, client, _, peers = row
+    assert re.fullmatch(r":rfc:`\d{4}`", rfc)
+    parameters = {field.name for field in dataclasses.fields(txsmtpconn.Envelope)}
+    parameters |= {field.name for field in dataclasses.fields(txsmtpconn.ConnectionOptions)}
+    for literal in re.findall(r"``([^`]+)``", client):
+        assert literal.partition("=")[0] in parameters
+    if peers != "no real peer":
+        for peer in peers.split(", "):
+            assert (DOCS.parent / "tests" / "interop" / f"{INTEROP[peer]}.py").exists()
