@@ -80,6 +80,8 @@ class Line:
     note: Callable[..., None] | None = None
     _acting = False
     _open = False
+    # The session's timeout that the timer was armed for.
+    _timeout: str | None = None
     _holder: Turn | None = None
     _socket: socket.socket | None = None
 
@@ -226,11 +228,16 @@ class Line:
         # The kernel forgets the wish with the next ACK, so it takes one after each read, too.
         if self._socket is not None and session.awaiting_replies:
             _acknowledge_quickly(self._socket)
-        deadline = session.next_deadline()
-        if deadline is not None:
-            self._deadline.set(deadline)
+        # While one timeout runs on, its end only moves away: the timer will see that for itself.
+        timeout = session.running_timeout
+        if timeout != self._timeout:
+            self._timeout = timeout
+            deadline = session.next_deadline()
+            if deadline is not None:
+                self._deadline.set(deadline)
 
     def _expired(self) -> None:
+        self._timeout = None
         if self.over:
             # The transport has had its time to say farewell.
             abort(self.transport)
