@@ -1,17 +1,19 @@
-"""Ends the peers if the test run dies without doing so itself.
+"""Ends the peers, and removes their directories, if the test run dies without doing so itself.
 
-A process of its own holds the other end of a pipe. It is told which process groups run, and when
-the pipe breaks, because the test run was killed, it ends those that still do.
+A process of its own holds the other end of a pipe. It is told what there is, and when the pipe
+breaks, because the test run was killed, it clears away what still is there.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 
 class Lifeline:
@@ -20,13 +22,13 @@ class Lifeline:
     def __init__(self) -> None:
         self._watcher: subprocess.Popen[bytes] | None = None
 
-    def tie(self, group: int) -> None:
-        """Let a process group not outlive this process."""
-        self._tell(f"+{group}\n")
+    def tie(self, thing: int | Path) -> None:
+        """Let a process group, or a directory, not outlive this process."""
+        self._tell(f"+{thing}\n")
 
-    def untie(self, group: int) -> None:
-        """Forget a process group that has ended."""
-        self._tell(f"-{group}\n")
+    def untie(self, thing: int | Path) -> None:
+        """Forget what is gone already."""
+        self._tell(f"-{thing}\n")
 
     def _tell(self, line: str) -> None:
         if self._watcher is None:
@@ -40,17 +42,20 @@ class Lifeline:
 
 
 def watch() -> None:
-    """Read which groups run until the pipe breaks; then end them."""
-    groups: set[int] = set()
+    """Read what there is until the pipe breaks; then clear it away."""
+    things: set[str] = set()
     for line in sys.stdin:
-        number = int(line[1:])
-        (groups.add if line[0] == "+" else groups.discard)(number)
+        (things.add if line[0] == "+" else things.discard)(line[1:].rstrip("\n"))
+    groups = [int(thing) for thing in things if thing.isdigit()]
     for each in (signal.SIGTERM, signal.SIGKILL):
         for group in groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, each)
         if groups:
             time.sleep(2)
+    for directory in things:
+        if directory.startswith("/tmp/"):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 lifeline = Lifeline()

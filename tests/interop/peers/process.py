@@ -38,10 +38,12 @@ def scratch_directory(name: str) -> Iterator[Path]:
     """
     path = Path(tempfile.mkdtemp(prefix=f"txs-{name}-", dir="/tmp"))
     path.chmod(0o755)
+    lifeline.tie(path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        lifeline.untie(path)
 
 
 def wait_until(
