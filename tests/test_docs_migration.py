@@ -187,3 +187,15 @@ def test_what_the_rows_are_held_to() -> None:
             resolve(name)
     assert unavailable("ConnectionOptions.proxy")
     assert not unavailable("ConnectionOptions.name")
+
+
+def test_twisted_is_covered() -> None:
+    """What `twisted.mail.smtp` lists, and what its senders and interfaces take, has a row."""
+    from twisted.mail import smtp
+
+    owed = {*smtp.__all__}
+    for sender in (smtp.sendmail, smtp.SMTPSenderFactory, smtp.ESMTPSenderFactory):
+        owed.update(inspect.signature(sender).parameters)
+    for interface in ("IMessageDeliveryFactory", "IMessageDelivery", "IMessage"):
+        owed.update(f"{interface}.{method}" for method in getattr(smtp, interface))
+    assert owed <= {name for table in PAGES["twisted"].values() for name in table}
