@@ -284,3 +284,19 @@ def test_replies_are_values() -> None:
     assert reply != "250 Ok"
     assert copy.copy(reply) == pickle.loads(pickle.dumps(reply)) == reply
     assert repr(reply) == "Reply(250, (b'Ok',))"
+
+
+def test_only_a_few_positive_replies_are_remembered() -> None:
+    """What a server says again and again is one object; a refusal never is, and memory is bounded."""
+    parser = ReplyParser()
+    parser.receive_data(b"250 ok\r\n250 ok\r\n250 ok\n550 no\r\n550 no\r\n")
+    first, again, bare, refusal, other = parser.replies()
+    assert again is first
+    assert bare == first
+    assert other == refusal
+    assert other is not refusal
+    long = b"250 " + b"x" * 200 + b"\r\n"
+    parser.receive_data(b"".join(b"250 queued as %d\r\n" % number for number in range(1000)) + long)
+    assert len(list(parser.replies())) == 1001
+    assert len(parser._known) <= 32
+    assert all(len(line) <= 128 for line in parser._known)

@@ -18,6 +18,9 @@ _CR = 0x0D
 _EMPTY_LINES = (b"\r\n", b"\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
 _DEFAULT_LIMITS = ReplyLimits()
+# What a parser remembers of replies that may come again: how many, and how long they may be.
+_KNOWN_REPLIES = 32
+_KNOWN_REPLY_OCTETS = 128
 
 # The first four octets of every legal reply line with a separator. Positive: the last
 # line of a reply; negative: one more follows. One dictionary look-up is cheaper than
@@ -165,6 +168,7 @@ class ReplyParser:
         "_failure",
         "_held",
         "_held_size",
+        "_known",
         "_limits",
         "_line",
     )
@@ -173,6 +177,8 @@ class ReplyParser:
         self._limits = limits
         self._line = min(limits.line, limits.total)
         self._failure: tuple[str, bytes] | None = None
+        # Positive replies that came before, by their line without the LF.
+        self._known: dict[bytes, Reply] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -220,18 +226,32 @@ class ReplyParser:
             start = self._at
             end = buffer.find(b"\n", start)
             if 4 <= end - start < self._line and not self._held:
-                code = _PREFIXES.get(buffer[start : start + 4], 0)
-                if code > 0:
+                line = buffer[start:end]
+                reply = self._known.get(line)
+                if reply is None:
+                    reply = self._single(line)
+                if reply is not None:
                     self._at = end + 1
                     self._blanks = 0
-                    if buffer[end - 1] == _CR:
-                        end -= 1
-                    yield Reply(code, (buffer[start + 4 : end],))
+                    yield reply
                     continue
             reply = self._assemble()
             if reply is None:
                 return
             yield reply
+
+    def _single(self, line: bytes) -> Reply | None:
+        """Read a line, without its LF, that is a whole reply by itself; None if it is not."""
+        code = _PREFIXES.get(line[:4], 0)
+        if code <= 0:
+            return None
+        text = line[4:-1] if line[-1] == _CR else line[4:]
+        reply = Reply(code, (text,))
+        # A server says the same few words to MAIL, RCPT and DATA again and again. No refusal is
+        # kept: whoever asks which of several a refusal was may go by identity.
+        if code < 400 and len(self._known) < _KNOWN_REPLIES and len(line) <= _KNOWN_REPLY_OCTETS:
+            self._known[line] = reply
+        return reply
 
     def _assemble(self) -> Reply | None:
         """Read line by line until a reply is whole or the octets are used up."""
