@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from txsmtpconn.server import SMTPRejection as SMTPRejection
     from txsmtpconn.server import SMTPServerFactory as SMTPServerFactory
     from txsmtpconn.server import simple_server as simple_server
+    from txsmtpconn.transport import PoolOptions as PoolOptions
+    from txsmtpconn.transport import SMTPTransport as SMTPTransport
 
 __version__ = "0.1.0.dev0"
 
@@ -87,6 +89,7 @@ _HOMES = {
     "txsmtpconn.net.tls": ("TLSOptions",),
     "txsmtpconn.outcome": ("Delivery", "RecipientOutcome", "SendResult"),
     "txsmtpconn.server": ("SMTPRejection", "SMTPServerFactory", "ServerOptions", "simple_server"),
+    "txsmtpconn.transport": ("PoolOptions", "SMTPTransport"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,0 +1,193 @@
+"""`SMTPTransport`: a server as a place to send mail to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults
+
+from txsmtpconn.client.connecting import connect_with
+from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.options import ConnectionOptions
+from txsmtpconn.envelope import Envelope
+from txsmtpconn.errors import ConfigError, EnvelopeError, NoCredentialsError, SMTPError
+from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.outcome import SendResult
+from txsmtpconn.transport.opening import Open, opened_by
+from txsmtpconn.transport.options import PoolOptions
+from txsmtpconn.transport.pool import Pool
+from txsmtpconn.transport.prepared import PreparedMessage, checked_defaults, prepare
+from txsmtpconn.transport.settings import make_settings
+from txsmtpconn.transport.single import Singly
+
+
+class SMTPTransport:
+    """Sends messages to one server, over a connection for each or over a pool of them.
+
+    It connects when there is mail, and logs in by itself where it has credentials.
+
+    Args:
+        reactor: The reactor to use; None for the process's.
+        options_or_url: `ConnectionOptions`, or a URL such as
+            ``"smtps://user:password@mail.example/?pool=true"``, whose query may hold the pool's
+            options too.
+        pool: True for a pool with its defaults, or `PoolOptions`. Without, each message has a
+            connection of its own.
+        defaults: Header fields that `send_message` sets where a message has none of the name.
+        **options: The fields of `ConnectionOptions` by name, alone or beside a URL; and
+            ``service``, the name of a well-known provider (or an address or domain of its), which
+            gives host, port and security.
+
+    Attributes:
+        options: What each connection is told.
+        pool: The pool; None without one.
+
+    Raises:
+        ConfigError: Something of that is wrong.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        options_or_url: ConnectionOptions | str | None = None,
+        *,
+        pool: PoolOptions | bool | None = None,
+        defaults: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        settings = make_settings(options_or_url, pool, options)
+        self._reactor = default_reactor() if reactor is None else reactor
+        self._defaults = checked_defaults(defaults)
+        self.options = settings.connection
+        self.pool: Pool | None = None
+        if settings.pool is not None:
+            self.pool = Pool(self._opener(), settings.pool, self._reactor)
+        self._singly = Singly(self._reactor)
+
+    def __repr__(self) -> str:
+        options = self.options
+        where = options.path if options.path is not None else f"{options.host}:{options.port}"
+        if options.endpoint is not None:
+            where = "an endpoint"
+        return f"<SMTPTransport to {where}{'' if self.pool is None else ', pooled'}>"
+
+    def send(
+        self, envelope: Envelope, message: object, *, auth: Credentials | None = None
+    ) -> Deferred[SendResult]:
+        """Send a message as it is; the result is that of `SMTPConnection.send`.
+
+        Args:
+            envelope: From whom, to whom.
+            message: Any kind that `SMTPConnection.send` takes.
+            auth: Log in with these for this message. It then goes over a connection of its own.
+
+        Errbacks:
+            SMTPError: There was no connection, the login failed, or nobody's mail was accepted.
+        """
+        try:
+            _check(envelope, auth)
+        except SMTPError as error:
+            return fail(error)
+        if self.pool is not None and auth is None:
+            return self.pool.send(envelope, message)
+        return self._singly.send(self._opener(auth), envelope, message)
+
+    def send_message(
+        self,
+        message: Any,
+        *,
+        envelope: Envelope | None = None,
+        auth: Credentials | None = None,
+    ) -> Deferred[SendResult]:
+        """Send a message object to those whom its header names.
+
+        Recipients are those of To, Cc and Bcc, or of the topmost Resent fields; the sender is
+        Sender, or the first of From. The message itself is not changed. What is sent has no Bcc,
+        has the transport's defaults, a Date and a Message-ID where they were missing, and is in
+        seven bits where the server takes no others.
+
+        Args:
+            message: An `email.message.EmailMessage`, or one from `prepare_message`.
+            envelope: From whom and to whom, in place of what the header says.
+            auth: As for `send`.
+
+        Errbacks:
+            EnvelopeError: The header does not say, or not clearly, from whom and to whom.
+            MessageError: It cannot be rendered.
+            SMTPError: As for `send`.
+        """
+        try:
+            if isinstance(message, PreparedMessage):
+                prepared = message
+            else:
+                prepared = self.prepare_message(message, envelope=envelope)
+        except SMTPError as error:
+            return fail(error)
+        return self.send(envelope or prepared.envelope, prepared, auth=auth)
+
+    def prepare_message(self, message: Any, *, envelope: Envelope | None = None) -> PreparedMessage:
+        """Return what `send_message` would send, with its `envelope` and its `message_id`.
+
+        Sent a second time it has the same Message-ID, by which a reader's program knows a
+        duplicate.
+
+        Raises:
+            EnvelopeError, MessageError: See `send_message`.
+        """
+        return prepare(message, defaults=self._defaults, envelope=envelope)
+
+    def verify(self) -> Deferred[bool]:
+        """Try the way that messages go: name, connection, TLS and login; nothing is sent.
+
+        Returns:
+            A Deferred that fires with True.
+
+        Errbacks:
+            NoCredentialsError: `force_auth` wants a login, the server offers it, and there are no
+                credentials.
+            SMTPError: What stands in the way.
+        """
+        return Deferred.fromCoroutine(self._verify())
+
+    def close(self, timeout: float | None = None) -> Deferred[None]:
+        """Take no more messages, send those there are, and leave.
+
+        Args:
+            timeout: Seconds after which what is left is given up and connections are dropped;
+                without, each message still has its own deadlines.
+
+        Returns:
+            A Deferred that fires when the last connection is gone. It never errbacks.
+        """
+        parts = [self._singly.close(timeout)]
+        if self.pool is not None:
+            parts.append(self.pool.close(timeout))
+        return gatherResults(parts).addCallback(lambda _: None)
+
+    def _opener(self, auth: Credentials | None = None) -> Open:
+        """Return what opens connections, the same for every purpose."""
+        options = self.options if auth is None else replace(self.options, auth=auth)
+        return opened_by(
+            lambda: connect_with(self._reactor, options), login=options.auth is not None
+        )
+
+    async def _verify(self) -> bool:
+        connection = await self._opener()()
+        try:
+            wanting = self.options.force_auth and self.options.auth is None
+            if wanting and connection.allows_auth:
+                text = "a login is wanted, and there are no credentials"
+                raise NoCredentialsError(text, command="API")
+        finally:
+            await connection.quit()
+        return True
+
+
+def _check(envelope: object, auth: object) -> None:
+    if not isinstance(envelope, Envelope):
+        text = f"an envelope is an Envelope, not {type(envelope).__name__}"
+        raise EnvelopeError(text, command="API")
+    if auth is not None and not isinstance(auth, Credentials):
+        raise ConfigError(f"auth is Credentials, not {type(auth).__name__}")
