@@ -287,7 +287,7 @@ def test_replies_are_values() -> None:
 
 
 def test_only_a_few_positive_replies_are_remembered() -> None:
-    """What a server says again and again is one object; a refusal never is, and memory is bounded."""
+    """What a server says again is the same object; a refusal never is, and all is bounded."""
     parser = ReplyParser()
     parser.receive_data(b"250 ok\r\n250 ok\r\n250 ok\n550 no\r\n550 no\r\n")
     first, again, bare, refusal, other = parser.replies()
