@@ -10,6 +10,7 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
@@ -32,6 +33,22 @@ def test_the_options_name_an_endpoint() -> None:
     unix = endpoint_for(reactor, ConnectionOptions(path="/run/lmtp"))
     assert isinstance(unix, UNIXClientEndpoint)
     assert endpoint_for(reactor, ConnectionOptions(endpoint=unix)) is unix
+
+
+@pytest.mark.parametrize("local_address", [None, "192.0.2.1"])
+def test_an_address_is_connected_to_without_a_lookup(local_address: str | None) -> None:
+    """An IP address needs neither a resolver nor a race, and keeps time limit and local address."""
+    for host in ("192.0.2.25", "2001:db8::25"):
+        reactor: Any = MemoryReactorClock()
+        options = ConnectionOptions(
+            host, port=25, connection_timeout=7, local_address=local_address
+        )
+        endpoint_for(reactor, options).connect(Factory())
+        bound = None if local_address is None else (local_address, 0)
+        [(connected, port, _, timeout, bind)] = reactor.tcpClients
+        assert (connected, port, timeout, bind) == (host, 25, 7, bound)
+    zoned = endpoint_for(MemoryReactorClock(), ConnectionOptions("fe80::1%lo"))
+    assert isinstance(zoned, HostnameEndpoint)
 
 
 @pytest.mark.parametrize(

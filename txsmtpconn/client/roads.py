@@ -9,7 +9,13 @@ from typing import Any
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+)
 from twisted.internet.interfaces import (
     IHostResolution,
     IReactorPluggableNameResolver,
@@ -36,6 +42,16 @@ def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpo
     assert options.host is not None
     assert options.port is not None
     assert options.dns_timeout is not None
+    to_address = _endpoint_for_address(options.host)
+    if to_address is not None:
+        # There is nothing to resolve, and no family to race another.
+        return to_address(  # type: ignore[no-any-return]
+            reactor,
+            options.host,
+            options.port,
+            timeout=options.connection_timeout,
+            bindAddress=None if options.local_address is None else (options.local_address, 0),
+        )
     return HostnameEndpoint(
         _patient_for(reactor, options.dns_timeout),
         options.host,
@@ -43,6 +59,15 @@ def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpo
         timeout=options.connection_timeout,
         bindAddress=options.local_address,
     )
+
+
+def _endpoint_for_address(host: str) -> Any:
+    """Return the kind of endpoint for a host that is an address; None for a name, or a zone."""
+    if isIPAddress(host):
+        return TCP4ClientEndpoint
+    if "%" not in host and isIPv6Address(host):
+        return TCP6ClientEndpoint
+    return None
 
 
 def connection_error(failure: Failure, options: ConnectionOptions) -> SMTPError:
