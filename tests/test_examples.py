@@ -16,6 +16,7 @@ import pytest
 
 import txsmtpconn
 from txsmtpconn.client.options import make_options
+from txsmtpconn.transport.settings import make_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.rst")])
@@ -53,10 +54,12 @@ def test_examples_compile_and_name_what_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_urls_are_such_as_connect_takes(page: Path) -> None:
-    """Each SMTP or LMTP URL on a page can be read, its options too."""
+def test_urls_are_such_as_we_take(page: Path) -> None:
+    """Each SMTP or LMTP URL on a page can be read, its options too: a pool's by a transport."""
     for url in _URL.findall(page.read_text("utf-8")):
-        assert isinstance(make_options(url, {}), txsmtpconn.ConnectionOptions)
+        pooled = "pool=" in url
+        made = make_settings(url, None, {}).connection if pooled else make_options(url, {})
+        assert isinstance(made, txsmtpconn.ConnectionOptions)
 
 
 def test_examples_are_found() -> None:
