@@ -133,7 +133,8 @@ class RelayProcess:
             environment["TXSMTPCONN_FAILPOINT"] = failpoint
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "twisted", "smtprelay", "--name=relay.test"),
+                str(Path(sys.executable).parent / "twistd"),
+                *("--nodaemon", "--pidfile=", "smtprelay", "--name=relay.test"),
                 f"--spool={spool}",
                 f"--upstream=smtp://127.0.0.1:{upstream}",
                 *("--listen=tcp:0:interface=127.0.0.1", "--retry=1s,2s", *arguments),
@@ -178,15 +179,15 @@ class RelayProcess:
         self.process.kill()
         self.wait_for_death()
 
-    def stop(self) -> int:
-        """Send SIGTERM and wait; returns the exit status."""
+    def stop(self) -> bool:
+        """Send SIGTERM and wait; tell whether it stopped in order."""
         if self.process.poll() is None:
             self.process.terminate()
-        status = self.process.wait(PATIENCE)
+        self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         if self.process.stdout is not None:
             self.process.stdout.close()
-        return status
+        return "the relay has stopped" in self.log
 
 
 def rows(spool: Path, query: str) -> list[tuple[Any, ...]]:

@@ -246,10 +246,14 @@ def test_failed_flush_fails_every_call_of_its_group(lab: SQLiteLaboratory) -> No
     success_result_of(first)
 
     class Broken:
+        """A disk whose first flush fails, and which then works as if nothing had been."""
+
         reconnected = False
 
         def cursor(self) -> Any:
-            raise _with_code(sqlite3.SQLITE_IOERR_FSYNC)
+            if not self.reconnected:
+                raise _with_code(sqlite3.SQLITE_IOERR_FSYNC)
+            return sqlite3.connect(lab.directory / DATABASE, isolation_level=None).cursor()
 
         def reconnect(self) -> None:
             self.reconnected = True

@@ -75,6 +75,12 @@ class ListeningService(Service):
             if failures:
                 failures[0].raiseException()
 
+    def startService(self) -> None:
+        """Listen, where whoever runs us has no privileges to give up first, as ``twist``."""
+        if not self.ports:
+            self.privilegedStartService()
+        super().startService()  # type: ignore[no-untyped-call]
+
     def _listening(self, port: IListeningPort, description: str) -> None:
         self.ports.append(port)
         self.log.info(
