@@ -10,7 +10,7 @@ from tests.interop.mail import BODY, marker, message
 from tests.interop.peers.clients import CLIENTS, Errand, run
 from txsmtpconn import ServerOptions, SMTPRejection, SMTPServerFactory
 
-USER, PASSWORD = "alice@a.test", "pass word'".replace("'", "")
+USER, PASSWORD = "alice@a.test", "pass word"
 
 
 class Sink:

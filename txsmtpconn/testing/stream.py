@@ -15,8 +15,6 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from txsmtpconn.testing.transport import MemoryTransport
 
-_END = b""
-
 #: More segments than this at one moment of the clock: both sides answer each other for ever.
 _MOST_AT_ONCE = 200_000
 
@@ -70,7 +68,7 @@ class Stream:
         self.largest = 0
         self._clock = clock
         self._sizes = _sizes(segment)
-        self._in_flight: deque[tuple[float, bytes]] = deque()  # when it arrives, and what
+        self._in_flight: deque[tuple[float, bytes | None]] = deque()  # None is the end
         self._taken = 0  # octets of the first of them that were delivered
         self._held = 0
         self._stalled = False
@@ -128,7 +126,7 @@ class Stream:
         """Send the end of the stream behind the octets, if somebody is there to hear of it."""
         if self._receiver.disconnected:
             return
-        self._in_flight.append((self._clock.seconds() + self.latency, _END))
+        self._in_flight.append((self._clock.seconds() + self.latency, None))
         self.wake()
 
     def reset(self) -> None:
@@ -158,16 +156,16 @@ class Stream:
             return
         if not self._receiver.reading:
             return
-        if self._in_flight[0][1] is _END:
+        octets = self._in_flight[0][1]
+        if octets is None:
             self._in_flight.popleft()
             self._receiver.end_of_stream()
             return
-        self._give_segment()
+        self._give_segment_of(octets)
         self.wake()
 
-    def _give_segment(self) -> None:
+    def _give_segment_of(self, octets: bytes) -> None:
         self._count_segment()
-        octets = self._in_flight[0][1]
         size = min(next(self._sizes, LARGEST_SEGMENT), LARGEST_SEGMENT)
         if self._fault is not None:
             size = min(size, self._fault[0] - self.delivered)
