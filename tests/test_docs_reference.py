@@ -11,6 +11,7 @@ import pytest
 import txsmtpconn
 from tests.rst_tables import DOCS, list_tables
 from txsmtpconn import Delivery, SMTPError
+from txsmtpconn.cli import _parser
 from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 
@@ -100,3 +101,14 @@ def test_the_row_of_an_extension_is_true(row: list[str]) -> None:
     if peers != "no real peer":
         for peer in peers.split(", "):
             assert (DOCS.parent / "tests" / "interop" / f"{INTEROP[peer]}.py").exists()
+
+
+def test_every_command_is_shown() -> None:
+    """The page of commands shows the help of each: those of ours, and twistd's services."""
+    told = _parser().format_help()
+    commands = {f"smtpconn {name}" for name in re.findall(r"^    ([a-z]+)  ", told, re.MULTILINE)}
+    plugins = (DOCS.parent / "twisted" / "plugins" / "txsmtpconn_plugins.py").read_text("utf-8")
+    services = re.findall(r"^(\w+) = ServiceMaker", plugins, re.MULTILINE)
+    commands |= {f"twistd {name}" for name in services}
+    page = (DOCS / "reference" / "commands.rst").read_text("utf-8")
+    assert set(re.findall(r"^\.\. command-help:: (.+)$", page, re.MULTILINE)) == commands
