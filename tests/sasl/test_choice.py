@@ -6,8 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txsmtpconn.sasl import MECHANISMS, Mechanism, Secret, choose, may_try_another
+from txsmtpconn.sasl import (
+    IN_CLEAR,
+    MECHANISMS,
+    Channel,
+    ClientMechanism,
+    Mechanism,
+    SASLError,
+    Secret,
+    choose,
+    may_try_another,
+    offers_binding,
+)
 from txsmtpconn.wire.errors import LocalProtocolError
+
+TLS = Channel(bindings={"tls-exporter": b"x"})
+ALL_PASSWORD = [
+    "LOGIN",
+    "PLAIN",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "EXTERNAL",
+    "ANONYMOUS",
+    "GSSAPI",
+]
 
 
 def name(mechanism: Mechanism | None) -> str | None:
@@ -22,6 +48,12 @@ def name(mechanism: Mechanism | None) -> str | None:
         (("LOGIN", "PLAIN"), Secret.PASSWORD, "PLAIN"),
         (("LOGIN",), Secret.PASSWORD, "LOGIN"),
         (("PLAIN", "XOAUTH2"), Secret.TOKEN, "XOAUTH2"),
+        (("XOAUTH2", "OAUTHBEARER"), Secret.TOKEN, "OAUTHBEARER"),
+        (("CRAM-MD5", "SCRAM-SHA-1", "PLAIN"), Secret.PASSWORD, "SCRAM-SHA-1"),
+        (("SCRAM-SHA-1", "SCRAM-SHA-256"), Secret.PASSWORD, "SCRAM-SHA-256"),
+        (("SCRAM-SHA-256-PLUS", "PLAIN"), Secret.PASSWORD, "PLAIN"),  # nothing to bind to
+        (("DIGEST-MD5", "ANONYMOUS"), Secret.PASSWORD, None),
+        (("ANONYMOUS", "EXTERNAL"), Secret.NONE, None),
         (("PLAIN", "LOGIN", "CRAM-MD5"), Secret.TOKEN, None),
         (("XOAUTH2",), Secret.PASSWORD, None),
         (("PLAIN-CLIENTTOKEN", "GSSAPI", "X-PLAIN"), Secret.PASSWORD, None),
@@ -83,22 +115,94 @@ def test_an_authorization_identity_needs_a_mechanism_that_conveys_it() -> None:
     assert name(choose((), Secret.PASSWORD, authzid=True)) == "PLAIN"
 
 
+def test_under_tls_channel_binding_leads_the_ranking() -> None:
+    """From the strongest to the weakest; what is used by name only is not among them."""
+    offered, tried = list(ALL_PASSWORD), []
+    while (mechanism := choose(offered, Secret.PASSWORD, channel=TLS)) is not None:
+        tried.append(mechanism.name)
+        offered.remove(mechanism.name)
+    assert tried == [
+        "SCRAM-SHA-256-PLUS",
+        "SCRAM-SHA-1-PLUS",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1",
+        "CRAM-MD5",
+        "PLAIN",
+        "LOGIN",
+    ]
+
+
+@pytest.mark.parametrize("refused", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"])
+def test_who_refuses_channel_binding_after_offering_it_gets_nothing_else(refused: str) -> None:
+    """Somebody in between would begin so: anything else could be used by him."""
+    assert choose(ALL_PASSWORD, Secret.PASSWORD, refused={refused}, channel=TLS) is None
+
+
+def test_a_certificate_stands_for_a_password() -> None:
+    """EXTERNAL where there is a certificate and nothing else; it may convey an identity."""
+    shown = Channel(certificate=True)
+    assert name(choose(ALL_PASSWORD, Secret.NONE, channel=shown)) == "EXTERNAL"
+    assert name(choose(ALL_PASSWORD, Secret.NONE, channel=shown, authzid=True)) == "EXTERNAL"
+    assert name(choose(ALL_PASSWORD, Secret.PASSWORD, channel=shown)) == "SCRAM-SHA-256"
+    assert name(choose((), Secret.NONE, channel=shown)) == "EXTERNAL"
+    assert choose((), Secret.NONE) is None
+
+
+def test_what_needs_no_secret_can_be_named_whatever_there_is() -> None:
+    """The password of the credentials is not said then."""
+    for secret in Secret:
+        assert name(choose((), secret, preferred="external")) == "EXTERNAL"
+        assert name(choose((), secret, preferred="anonymous")) == "ANONYMOUS"
+    assert name(choose((), Secret.PASSWORD, preferred="digest-md5")) == "DIGEST-MD5"
+
+
+def test_plus_can_be_named_where_there_is_a_channel() -> None:
+    """Whatever the server offers; without TLS it is the caller's error."""
+    plus = choose(["PLAIN"], Secret.PASSWORD, preferred="SCRAM-SHA-256-PLUS", channel=TLS)
+    assert name(plus) == "SCRAM-SHA-256-PLUS"
+    with pytest.raises(LocalProtocolError, match="needs a TLS connection"):
+        choose(ALL_PASSWORD, Secret.PASSWORD, preferred="SCRAM-SHA-256-PLUS")
+
+
+def test_an_offer_of_channel_binding_is_known_by_its_name() -> None:
+    """Also that of a mechanism that is not ours: the server binds, and would notice a lie."""
+    assert offers_binding(["PLAIN", "SCRAM-SHA-512-PLUS"])
+    assert not offers_binding(["PLAIN", "SCRAM-SHA-256", "PLUS"])
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS.values(), ids=name)
 def test_what_the_registry_says_of_a_mechanism_is_true(mechanism: Mechanism) -> None:
     """Name, initial response, and whether the secret can be read off the exchange."""
-    client = mechanism.start("user", "sikrit", "")
+    channel = TLS if mechanism.binds else IN_CLEAR
+    client = mechanism.start("user", "sikrit", "", channel)
     assert client.name == mechanism.name == mechanism.name.upper()
     initial = client.initial()
     assert (initial is not None) == mechanism.has_initial
     said = initial or b""
+    challenge = b'nonce="abc",algorithm=md5-sess'
+    if initial and b"r=" in initial:
+        challenge = initial[initial.index(b"r=") :] + b"xyz,s=c2FsdA==,i=4096"
     while not client.done:
-        said += client.step(b"challenge")
+        try:
+            said += client.step(challenge)
+        except SASLError:
+            break
     assert (b"sikrit" in said) == mechanism.reveals_secret
     if mechanism.conveys_authzid:
-        assert b"boss" in (mechanism.start("user", "sikrit", "boss").initial() or b"")
+        said = client_says(mechanism.start("user", "sikrit", "boss", channel), challenge)
+        assert b"boss" in said
     else:
         with pytest.raises(LocalProtocolError, match="authorization identity"):
             mechanism.start("user", "sikrit", "boss")
+    if mechanism.binds:
+        with pytest.raises(LocalProtocolError, match="no TLS"):
+            mechanism.start("user", "sikrit")
+    assert "sikrit" not in repr(mechanism)
+
+
+def client_says(client: ClientMechanism, challenge: bytes) -> bytes:
+    """The first thing that a client says."""
+    return client.initial() or client.step(challenge)
 
 
 @pytest.mark.parametrize(
@@ -112,16 +216,19 @@ def test_only_a_refused_mechanism_leads_to_another(code: int, another: bool) -> 
 
 
 @given(
-    st.lists(st.sampled_from(["PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "NTLM", "SCRAM-SHA-256"])),
+    st.lists(st.sampled_from([*sorted(MECHANISMS), "NTLM", "X-PLAIN"])),
     st.sampled_from(Secret),
     st.sets(st.sampled_from(sorted(MECHANISMS))),
+    st.sampled_from([IN_CLEAR, TLS]),
 )
 def test_a_choice_is_offered_fits_and_was_not_refused(
-    offered: list[str], secret: Secret, refused: set[str]
+    offered: list[str], secret: Secret, refused: set[str], channel: Channel
 ) -> None:
     """Whatever the server says."""
-    chosen = choose(offered, secret, refused=refused)
+    chosen = choose(offered, secret, refused=refused, channel=channel)
     if chosen is not None:
+        assert not chosen.binds or channel is TLS
+        assert not chosen.by_name_only
         assert chosen.needs is secret
         assert chosen.name not in refused
         assert chosen.name in offered or not offered

@@ -3,18 +3,18 @@
 Credentials are guarded twice.  They never leave over a connection that is not under TLS, unless the
 caller insists, the loopback included: who listens on a port of this machine is anybody's guess.
 And they are offered once: another mechanism is tried only where the server refused the mechanism
-itself (504, 534), before it can have looked at the credentials.
+itself (504, 534), before the dialogue has begun.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from txsmtpconn.client.calls import restated
-from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.credentials import SECRETLESS, Credentials
 from txsmtpconn.client.line import Line
 from txsmtpconn.errors import (
     AuthenticationError,
@@ -25,13 +25,16 @@ from txsmtpconn.errors import (
     printable,
 )
 from txsmtpconn.net.cancelled import SendCancelled
+from txsmtpconn.net.channel import channel_bindings, has_own_certificate
 from txsmtpconn.sasl import (
+    Channel,
     ClientMechanism,
     Mechanism,
     SASLError,
     Secret,
     choose,
     may_try_another,
+    offers_binding,
 )
 from txsmtpconn.session.transaction import Authenticate
 from txsmtpconn.wire.errors import LocalProtocolError
@@ -51,6 +54,8 @@ class Login:
         preferred: The mechanism that the caller wants.
         force: Log in even if the server offers no AUTH.
         allow_insecure: Log in even in clear.
+        host: The server's name, and its port: some mechanisms tell whom they talk to.
+        port: 0 where there is none.
 
     Attributes:
         deferred: Fires with the reply, 235.
@@ -69,8 +74,12 @@ class Login:
         preferred: str | None,
         force: bool,
         allow_insecure: bool,
+        host: str = "",
+        port: int = 0,
     ) -> None:
         self._line = line
+        self._host = host
+        self._port = port
         self._credentials = credentials
         self._preferred = preferred
         self._force = force
@@ -115,25 +124,45 @@ class Login:
             return AuthenticationError("the server does not offer authentication", command="API")
         return None
 
+    def _is_complete(self, credentials: Credentials) -> bool:
+        """Tell whether there is all that a mechanism may need, be it only a TLS certificate."""
+        if credentials.complete or _secret_of(credentials) is not Secret.NONE:
+            return credentials.complete
+        named = credentials.mechanism or self._preferred
+        if named is not None:
+            return named in SECRETLESS
+        return self._line.session.secure and has_own_certificate(self._line.transport)
+
+    def _channel(self) -> Channel:
+        session, transport = self._line.session, self._line.transport
+        return Channel(
+            self._host,
+            self._port,
+            channel_bindings(transport, server=False) if session.secure else {},
+            plus_offered=offers_binding(session.extensions.auth),
+            certificate=session.secure and has_own_certificate(transport),
+        )
+
     # -- the dialogue
 
     def _try_mechanism(self, refusal: Reply | None) -> None:
         """Begin a dialogue with the best mechanism that the server has not refused yet."""
         credentials = self._credentials
         assert credentials is not None
-        offered = self._line.session.extensions.auth
+        offered, channel = self._line.session.extensions.auth, self._channel()
         try:
             mechanism = choose(
                 offered,
-                Secret.PASSWORD if credentials.access_token is None else Secret.TOKEN,
+                _secret_of(credentials),
                 preferred=credentials.mechanism or self._preferred,
                 authzid=bool(credentials.authzid),
                 refused=self._refused,
+                channel=channel,
             )
             if mechanism is None:
                 self._end(self._nothing_fits(offered, refusal))
                 return
-            stepper, initial = self._step_in(mechanism)
+            stepper, initial = self._step_in(mechanism, channel)
         except LocalProtocolError as reason:
             # Their texts name a part of the credentials and never show it.
             self._end(AuthenticationError(str(reason), command="API"))
@@ -143,12 +172,14 @@ class Login:
         self._operation.tag = self
         self._line.take(self._line.session.submit(self._operation))
 
-    def _step_in(self, mechanism: Mechanism) -> tuple[ClientMechanism, bytes | None]:
+    def _step_in(
+        self, mechanism: Mechanism, channel: Channel
+    ) -> tuple[ClientMechanism, bytes | None]:
         """Return a stepper, and what it says with the AUTH command."""
         credentials = self._credentials
         assert credentials is not None
         secret = credentials.access_token or credentials.password or ""
-        given = credentials.user or "", secret, credentials.authzid
+        given = credentials.user or "", secret, credentials.authzid, channel
         stepper = mechanism.start(*given)
         initial = stepper.initial()
         if initial is not None:
@@ -180,7 +211,7 @@ class Login:
             self._succeed(reply, stepper, command)
         elif self._violation is not None:
             self._end(AuthenticationError(self._violation, reply=reply, command=command))
-        elif may_try_another(reply.code):
+        elif operation.rounds == 0 and may_try_another(reply.code):
             self._refused.add(operation.mechanism)
             self._try_mechanism(reply)
         else:
@@ -190,7 +221,7 @@ class Login:
             self._end(AuthenticationError(text, reply=reply, command=command))
 
     def _succeed(self, reply: Reply, stepper: ClientMechanism, command: str) -> None:
-        if not stepper.done or stepper.failure is not None:
+        if not _is_over(stepper, reply):
             # Whoever calls this a success did not look at the credentials, or is not the server.
             text = "the server reported success before the dialogue was complete"
             error = ProtocolError(text, reply=reply, command=command)
@@ -225,3 +256,26 @@ class Login:
         if operation is not None and not operation.ended:
             self._line.take(self._line.session.withdraw(operation, cause))
         self._line.leave(self)
+
+
+def _secret_of(credentials: Credentials) -> Secret:
+    if credentials.access_token is not None:
+        return Secret.TOKEN
+    return Secret.NONE if credentials.password is None else Secret.PASSWORD
+
+
+def _is_over(stepper: ClientMechanism, reply: Reply) -> bool:
+    """Tell whether a mechanism has come to its end, and a good one, with this success.
+
+    RFC 4954 section 4 has a server that speaks last do so in a challenge. Some put it behind the
+    235 instead, as other protocols do (RFC 4422 section 3.1): that is the same, but for our empty
+    response to it.
+    """
+    if not stepper.done and stepper.failure is None:
+        try:
+            said = b64decode(reply.octets[-1].rpartition(b" ")[2], validate=True)
+            if stepper.step(said):
+                return False
+        except (SASLError, ValueError):
+            return False
+    return stepper.done and stepper.failure is None

@@ -7,6 +7,9 @@ from typing import Any
 
 from txsmtpconn.errors import ConfigError
 
+#: Mechanisms that need nothing: TLS has said who we are, or we are nobody.
+SECRETLESS = ("EXTERNAL", "ANONYMOUS")
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -20,7 +23,7 @@ class Credentials:
             token that nobody can renew is used as it is.
         token_provider: Where fresh tokens come from.  Not available yet.
         mechanism: The SASL mechanism to use; by default the strongest one that fits.
-        authzid: The identity to act as, where it is not `user` (RFC 4616).
+        authzid: The identity to act as, where it is not `user` (RFC 4422 section 3.4.1).
         domain: For NTLM.  Not available yet.
         workstation: For NTLM.  Not available yet.
 
@@ -62,7 +65,9 @@ class Credentials:
 
     @property
     def complete(self) -> bool:
-        """Whether there is a user and something to prove it with."""
+        """Whether there is a user and something to prove it with, or no need for either."""
+        if self.mechanism in SECRETLESS:
+            return True
         return bool(self.user) and (self.password is not None or self.access_token is not None)
 
 

@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
+from txsmtpconn.sasl.anonymous import AnonymousClient, AnonymousServer
 from txsmtpconn.sasl.choice import (
     MECHANISMS,
-    SERVER_MECHANISMS,
     Mechanism,
     Secret,
     choose,
     may_try_another,
+    offers_binding,
 )
-from txsmtpconn.sasl.cram_md5 import CramMD5Client
+from txsmtpconn.sasl.cram_md5 import CramMD5Client, CramMD5Server
+from txsmtpconn.sasl.digest_md5 import DigestMD5Client
+from txsmtpconn.sasl.external import ExternalClient, ExternalServer
 from txsmtpconn.sasl.login import LoginClient, LoginServer
 from txsmtpconn.sasl.mechanism import (
+    IN_CLEAR,
     Challenge,
+    Channel,
     ClientMechanism,
     Finished,
+    NotProved,
     SASLError,
+    SecretWanted,
     ServerMechanism,
+    ServerStep,
 )
+from txsmtpconn.sasl.oauthbearer import OAuthBearerClient, OAuthBearerServer
 from txsmtpconn.sasl.plain import PlainClient, PlainServer
-from txsmtpconn.sasl.xoauth2 import XOAuth2Client
+from txsmtpconn.sasl.saslprep import saslprep
+from txsmtpconn.sasl.scram import ScramKeys
+from txsmtpconn.sasl.scram_client import ScramClient
+from txsmtpconn.sasl.scram_server import ScramServer
+from txsmtpconn.sasl.serving import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
+from txsmtpconn.sasl.xoauth2 import XOAuth2Client, XOAuth2Server
 
 __all__ = [
+    "IN_CLEAR",
     "MECHANISMS",
+    "SECRET_MECHANISMS",
     "SERVER_MECHANISMS",
+    "AnonymousClient",
+    "AnonymousServer",
     "Challenge",
+    "Channel",
     "ClientMechanism",
     "CramMD5Client",
+    "CramMD5Server",
+    "DigestMD5Client",
+    "ExternalClient",
+    "ExternalServer",
     "Finished",
     "LoginClient",
     "LoginServer",
     "Mechanism",
+    "NotProved",
+    "OAuthBearerClient",
+    "OAuthBearerServer",
     "PlainClient",
     "PlainServer",
     "SASLError",
+    "ScramClient",
+    "ScramKeys",
+    "ScramServer",
     "Secret",
+    "SecretWanted",
     "ServerMechanism",
+    "ServerStep",
     "XOAuth2Client",
+    "XOAuth2Server",
     "choose",
     "may_try_another",
+    "needs_tls",
+    "offers_binding",
+    "saslprep",
 ]

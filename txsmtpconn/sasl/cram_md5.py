@@ -7,8 +7,19 @@ the server must keep the password in clear. Where the session is under TLS, PLAI
 from __future__ import annotations
 
 import hmac
+import secrets
+import time
 
-from txsmtpconn.sasl.mechanism import SASLError, credential
+from txsmtpconn.sasl.mechanism import (
+    Challenge,
+    Finished,
+    NotProved,
+    SASLError,
+    SecretWanted,
+    claimed,
+    credential,
+)
+from txsmtpconn.wire.errors import LocalProtocolError
 
 
 class CramMD5Client:
@@ -40,8 +51,54 @@ class CramMD5Client:
         if not challenge:
             raise SASLError("the server's challenge is empty")
         self.done = True
-        digest = hmac.new(self._password, challenge, "md5").hexdigest()
-        return self._user + b" " + digest.encode("ascii")
+        return self._user + b" " + _digest(self._password, challenge)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'done' if self.done else 'waiting'}>"
+
+
+class CramMD5Server:
+    """The server's side of CRAM-MD5; it needs the password itself.
+
+    Args:
+        challenge: What to compute the digest over; by default it is new.
+    """
+
+    name = "CRAM-MD5"
+
+    def __init__(self, challenge: bytes | None = None) -> None:
+        self._challenge = _new_challenge() if challenge is None else challenge
+        self._asked = False
+        self._over = False
+
+    def step(self, response: bytes | None) -> Challenge | SecretWanted:
+        """Give the challenge, then take user name and digest."""
+        if self._over or (response is None) is self._asked:
+            raise SASLError("CRAM-MD5 is one challenge and one response")
+        if response is None:
+            self._asked = True
+            return Challenge(self._challenge)
+        self._over = True
+        name, space, digest = response.rpartition(b" ")
+        user = claimed(name, "user name")
+        if not space or not user:
+            raise SASLError("CRAM-MD5's response is a user name and a digest")
+
+        def judge(password: object) -> Finished:
+            if not isinstance(password, str | None):
+                raise LocalProtocolError("CRAM-MD5 needs the password, as text")
+            known = secrets.token_bytes() if password is None else password.encode("utf-8")
+            if not hmac.compare_digest(_digest(known, self._challenge), digest.lower()):
+                raise NotProved("the client does not prove that it knows the password")
+            return Finished(user, mechanism=self.name, verified=True)
+
+        return SecretWanted(user, judge)
+
+
+def _digest(password: bytes, challenge: bytes) -> bytes:
+    return hmac.new(password, challenge, "md5").hexdigest().encode("ascii")
+
+
+def _new_challenge() -> bytes:
+    """Make a message identifier (RFC 2195 section 2) that tells nothing of this host."""
+    return f"<{secrets.token_hex(16)}.{int(time.time())}@sasl.invalid>".encode("ascii")

@@ -32,8 +32,11 @@ class LoginClient:
     def initial(self) -> None:
         """Wait for the first prompt: not every server takes the user name with the command."""
 
-    def step(self, challenge: bytes) -> bytes:  # noqa: ARG002 - a prompt's text means nothing
-        """Answer the first prompt with the user name and the second with the password."""
+    def step(self, challenge: bytes) -> bytes:
+        """Answer the first prompt with the user name and the second with the password.
+
+        Their text means nothing.
+        """
         if not self._answers:
             raise SASLError("the server wants more than LOGIN has to say")
         return self._answers.pop()
@@ -66,4 +69,5 @@ class LoginServer:
             self._user = claimed(response, "user name")
             return Challenge(b"Password:")
         self._finished = True
-        return Finished(self._user, password=claimed(response, "password"))
+        password = claimed(response, "password")
+        return Finished(self._user, password=password, mechanism=self.name)

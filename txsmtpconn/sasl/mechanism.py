@@ -4,15 +4,18 @@ A mechanism knows nothing of SMTP. Octets come and go undecoded; base64, ``334``
 on rounds and the redaction of what is sent belong to the session. It does no input or output: what
 takes time, such as fetching a token, is done before it starts.
 
-Three things can go wrong, told apart by who is to blame. Credentials that the mechanism cannot
+Four things can go wrong, told apart by who is to blame. Credentials that the mechanism cannot
 carry are a `LocalProtocolError`, raised when the stepper is made and so before a word is said. A
 challenge or response that breaks the mechanism's rules is a `SASLError`: a client cancels with
-``*``, a server refuses. And a failure that a server reports within the mechanism is told by
-`failure`; its reply follows.
+``*``, a server refuses with 501. A failure that a server reports within the mechanism is told by
+`failure`; its reply follows. And a client that does not prove what it claims is `NotProved` to a
+server, which refuses with 535.
 """
 
 from __future__ import annotations
 
+import hmac
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +24,33 @@ from txsmtpconn.wire.errors import LocalProtocolError
 
 class SASLError(Exception):
     """The peer broke the rules of the mechanism. The message holds nothing of what it sent."""
+
+
+class NotProved(Exception):
+    """The client does not prove what it claims. Whether the user exists is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The connection under a dialogue, as far as a mechanism may care.
+
+    Attributes:
+        host: The server's name as the client knows it.
+        port: The server's port; 0 where there is none.
+        bindings: Channel bindings by the name of their type (RFC 5056), the one to prefer first;
+            empty without TLS.
+        plus_offered: Whether the server offers a mechanism that binds to the channel.
+        certificate: Whether the client has a certificate, and on the server has shown one.
+    """
+
+    host: str = ""
+    port: int = 0
+    bindings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    plus_offered: bool = False
+    certificate: bool = False
+
+
+IN_CLEAR = Channel()
 
 
 class ClientMechanism(Protocol):
@@ -66,19 +96,58 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a client claims to be; a server has still to believe it.
+    """What a client claims to be; but for `verified`, a server has still to believe it.
 
     Attributes:
-        authcid: Whose credentials these are.
+        authcid: Whose credentials these are; empty where the mechanism does not say, as a token,
+            a certificate or nothing at all was shown. Such credentials name nobody by themselves.
         authzid: Whom to act as; empty for the same.
         password: The password in clear, if the mechanism carries one.
         token: The bearer token, if the mechanism carries one.
+        mechanism: The mechanism's registered name.
+        verified: True if the mechanism itself has found the client to know the password of
+            `authcid`. Whether it may act as `authzid` is another question.
+        trace: What an anonymous client says of itself (RFC 4505).
+        refusal: What a server that does not believe this sends as a challenge, before its reply.
     """
 
     authcid: str
     authzid: str = ""
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    mechanism: str = ""
+    verified: bool = False
+    trace: str = ""
+    refusal: bytes | None = field(default=None, repr=False)
+
+    def proves(self, password: str | None) -> bool:
+        """Compare the password with the right one, in constant time; never true without both."""
+        if self.password is None or password is None:
+            return False
+        return hmac.compare_digest(
+            self.password.encode("utf-8", "surrogatepass"),
+            password.encode("utf-8", "surrogatepass"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWanted:
+    """A server's mechanism cannot go on without what is kept of a user's password.
+
+    Attributes:
+        authcid: Whose.
+        go_on: Call it with that, or with None where there is no such user: the dialogue then goes
+            on to its refusal, so that nobody learns who exists. It raises `NotProved` if the
+            client does not know the password, and `LocalProtocolError` if the mechanism cannot use
+            what it was given.
+    """
+
+    authcid: str
+    go_on: Callable[[object], Challenge | Finished] = field(repr=False)
+
+
+#: What a server's step comes to.
+ServerStep = Challenge | Finished | SecretWanted
 
 
 class ServerMechanism(Protocol):
@@ -89,11 +158,12 @@ class ServerMechanism(Protocol):
         """The mechanism's registered name."""
         ...
 
-    def step(self, response: bytes | None) -> Challenge | Finished:
+    def step(self, response: bytes | None) -> ServerStep:
         """Take the client's response; None where AUTH came without an initial one.
 
         Raises:
             SASLError: The response is out of place or malformed; refuse with 501.
+            NotProved: It does not prove what it should; refuse with 535.
         """
         ...
 

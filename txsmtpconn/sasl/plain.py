@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from txsmtpconn.sasl.mechanism import Challenge, Finished, SASLError, claimed, credential
+from txsmtpconn.sasl.mechanism import Finished, SASLError, claimed, credential
+from txsmtpconn.sasl.single import SingleResponseClient, SingleResponseServer
 
 
-class PlainClient:
+class PlainClient(SingleResponseClient):
     """The client's side of PLAIN, ``authzid NUL authcid NUL password``.
 
     Raises:
@@ -13,48 +14,19 @@ class PlainClient:
     """
 
     name = "PLAIN"
-    failure = None
 
     def __init__(self, user: str, password: str, authzid: str = "") -> None:
         acting_as = credential(authzid, "authorization identity") if authzid else b""
         parts = (acting_as, credential(user, "user name"), credential(password, "password"))
-        self._message = b"\0".join(parts)
-        self.done = False
-
-    def initial(self) -> bytes:
-        """Give the whole message: a password is said once, and there is nothing to wait for."""
-        self.done = True
-        return self._message
-
-    def step(self, challenge: bytes) -> bytes:
-        """Answer the empty challenge of a server that was sent no initial response."""
-        if self.done:
-            raise SASLError("the server wants more than PLAIN has to say")
-        if challenge:
-            raise SASLError("the server's challenge is not empty, as PLAIN's is")
-        return self.initial()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'done' if self.done else 'waiting'}>"
+        super().__init__(b"\0".join(parts))
 
 
-class PlainServer:
+class PlainServer(SingleResponseServer):
     """The server's side of PLAIN."""
 
     name = "PLAIN"
 
-    def __init__(self) -> None:
-        self._asked = False
-        self._finished = False
-
-    def step(self, response: bytes | None) -> Challenge | Finished:
-        """Ask with an empty challenge where nothing came yet, then take the message apart."""
-        if self._finished or (response is None and self._asked):
-            raise SASLError("PLAIN is one response")
-        if response is None:
-            self._asked = True
-            return Challenge()
-        self._finished = True
+    def _take(self, response: bytes) -> Finished:
         parts = response.split(b"\0")
         if len(parts) != 3:
             raise SASLError("PLAIN's response has three parts")
@@ -63,4 +35,4 @@ class PlainServer:
         password = claimed(parts[2], "password")
         if not user or not password:
             raise SASLError("PLAIN's response lacks a user name or a password")
-        return Finished(user, authzid, password=password)
+        return Finished(user, authzid, password=password, mechanism=self.name)

@@ -1,23 +1,17 @@
 """XOAUTH2: a bearer token in the shape that Google and Microsoft documented.
 
-No RFC has it (OAUTHBEARER, RFC 7628, is its standard successor). A token that the server does not
-like is answered by a challenge that holds a JSON object; the client says nothing to it, with an
-empty response, and the refusal follows as a reply.
+No RFC has it; OAUTHBEARER (RFC 7628) is its standard successor.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 
-from txsmtpconn.sasl.mechanism import SASLError, credential
-from txsmtpconn.wire.errors import LocalProtocolError
-
-# RFC 6750 section 2.1 is stricter still (b64token), but the servers set the fashion in tokens.
-_TOKEN = re.compile(r"[!-~]+")
-_LONGEST_FAILURE = 512
+from txsmtpconn.sasl.bearer import BearerClient, BearerServer, bearer, pairs_of
+from txsmtpconn.sasl.mechanism import SASLError, claimed, credential
 
 
-class XOAuth2Client:
+class XOAuth2Client(BearerClient):
     """The client's side of XOAUTH2.
 
     Raises:
@@ -26,38 +20,23 @@ class XOAuth2Client:
     """
 
     name = "XOAUTH2"
+    _ACKNOWLEDGEMENT = b""
 
     def __init__(self, user: str, token: str) -> None:
-        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise LocalProtocolError("the access token must be printable ASCII without spaces")
-        self._token = token
-        self._message = b"user=%b\x01auth=Bearer %b\x01\x01" % (
-            credential(user, "user name"),
-            token.encode("ascii"),
-        )
-        self.done = False
-        self.failure: str | None = None
+        credentials = bearer(token)
+        message = b"user=%b\x01auth=%b\x01\x01" % (credential(user, "user name"), credentials)
+        super().__init__(message, token)
 
-    def initial(self) -> bytes:
-        """Give the whole message."""
-        self.done = True
-        return self._message
 
-    def step(self, challenge: bytes) -> bytes:
-        """Take the report of a failure, or the empty challenge before the message."""
-        if self.failure is not None:
-            raise SASLError("the server goes on after reporting a failure")
-        if self.done:
-            # Nothing that follows can be a success. What the server says is for people to read; a
-            # server that repeats the token does not make us do so.
-            self.done = False
-            told = challenge.decode("utf-8", "replace").replace(self._token, "***")
-            self.failure = told[:_LONGEST_FAILURE]
-            return b""
-        if challenge:
-            raise SASLError("the server's challenge is not empty, as XOAUTH2's first is")
-        return self.initial()
+class XOAuth2Server(BearerServer):
+    """The server's side of XOAUTH2. Its user is who the client says the token is of."""
 
-    def __repr__(self) -> str:
-        state = "failed" if self.failure is not None else "done" if self.done else "waiting"
-        return f"<{type(self).__name__} {state}>"
+    name = "XOAUTH2"
+    _REFUSAL = b'{"status":"401","schemes":"bearer"}'
+
+    def _take_identity(self, message: bytes) -> tuple[str, Mapping[bytes, bytes]]:
+        pairs = pairs_of(message)
+        user = claimed(pairs.get(b"user", b""), "user name")
+        if not user:
+            raise SASLError("XOAUTH2's message names no user")
+        return user, pairs

@@ -33,13 +33,14 @@ def identity_of(credentials: Finished, answer: object) -> str:
     Raises:
         NotBelieved: The hook said no; or it said yes without naming an identity although the
             client wants to act as someone else (RFC 4422 section 3.4.1), of which a hook that
-            looks at user and password only knows nothing.
+            looks at user and password only knows nothing; or although the credentials name nobody:
+            whose a token or a certificate is, only the hook can tell.
     """
     if isinstance(answer, str) and answer:
         return answer
     if answer is not None and answer is not True:
         raise NotBelieved
-    if credentials.authzid not in ("", credentials.authcid):
+    if credentials.authzid not in ("", credentials.authcid) or not credentials.authcid:
         raise NotBelieved
     return credentials.authcid
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,9 +12,8 @@ from twisted.python.failure import Failure
 
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, DeadlineError
-from txsmtpconn.sasl import SERVER_MECHANISMS, Challenge, Finished, SASLError, ServerMechanism
-from txsmtpconn.server.authentication import NotBelieved, identity_of
 from txsmtpconn.server.consultation import Consultation
+from txsmtpconn.server.dialogue import Dialogue
 from txsmtpconn.server.hooks import (
     DiscardingSink,
     FinalAnswer,
@@ -77,7 +75,7 @@ class Conversation:
         self._application = Consultation(self._declined, go_on, broken)
         self._intake: Intake | None = None
         self._data_refusal: Reply = replies.LOCAL_ERROR
-        self._mechanism: ServerMechanism | None = None
+        self._dialogue = Dialogue(smtp, session, hooks, clock, self._application)
         self._served = False
 
     def withdraw(self) -> None:
@@ -113,12 +111,11 @@ class Conversation:
             case events.DataRefused():
                 self._abort_data(SMTPRejection.of(event.reply))
             case events.AuthStarted():
-                self._mechanism = SERVER_MECHANISMS[event.mechanism]()
-                self._step(event.initial, now)
+                self._dialogue.begin(event.mechanism, event.initial)
             case events.AuthContinued():
-                self._step(event.response, now)
+                self._dialogue.go_on(event.response)
             case events.AuthAbandoned():
-                self._mechanism = None
+                self._dialogue.abandon()
             case _:
                 self._act_on_client(event, now)
 
@@ -162,10 +159,10 @@ class Conversation:
             self._reply(self._application.refusal_of(Failure()))
 
     def _declined(self, reply: Reply) -> None:
-        self._mechanism = None
         if self._intake is not None and not self._intake.is_open:
             self._intake = None
-        self._reply(reply)
+        if not self._dialogue.declined(reply):
+            self._reply(reply)
 
     def _reply(self, reply: Reply | None) -> None:
         if self._smtp.question is not None:
@@ -180,42 +177,13 @@ class Conversation:
 
     def _answer_overdue(self) -> None:
         self._application.withdraw()
+        self._dialogue.abandon()
         if self._intake is not None and not self._intake.is_open:
             self._intake = None
         self._log.error(
             "{session_id}: a server hook has not answered in time", session_id=self._session.id
         )
         self._reply(replies.LOCAL_ERROR)
-
-    # -- authentication
-
-    def _step(self, response: bytes | None, now: float) -> None:
-        """Take the SASL dialogue one step on."""
-        mechanism = self._mechanism
-        assert mechanism is not None
-        try:
-            outcome = mechanism.step(response)
-        except SASLError:
-            self._declined(replies.AUTH_MALFORMED)
-            return
-        if isinstance(outcome, Challenge):
-            self._smtp.challenge(outcome.octets, now)
-            return
-        self._mechanism = None
-        on_auth = self._hooks.on_auth
-        assert on_auth is not None
-        self._application.ask(
-            on_auth, self._session, outcome, then=partial(self._authenticated, outcome)
-        )
-
-    def _authenticated(self, credentials: Finished, answer: object) -> None:
-        try:
-            identity = identity_of(credentials, answer)
-        except NotBelieved as rejection:
-            self._reply(rejection.reply)
-        else:
-            if self._smtp.question is not None:
-                self._smtp.authenticated(identity, self._clock.seconds())
 
     # -- mail data
 

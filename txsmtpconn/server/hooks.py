@@ -4,7 +4,8 @@ Hooks are methods of any object; those it does not have count as consent::
 
     on_connect(session)                             a client is here; refusing is the greeting
     on_secure(session)                              TLS is up
-    on_auth(session, credentials)                   without it, AUTH is not offered
+    on_auth(session, credentials)                   None, True, or the identity; or False
+    on_auth_secret(session, user, mechanism)        what SCRAM and CRAM-MD5 check a password with
     on_mail_from(session, address, parameters)      "" is the null reverse-path
     on_rcpt_to(session, address, parameters)
     on_data(session, envelope)                      returns a `MessageSink`; None drops the data
@@ -114,6 +115,7 @@ class Hooks:
     on_connect: Hook | None = None
     on_secure: Hook | None = None
     on_auth: Hook | None = None
+    on_auth_secret: Hook | None = None
     on_mail_from: Hook | None = None
     on_rcpt_to: Hook | None = None
     on_data: Hook | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
+from txsmtpconn.net.channel import channel_bindings
 from txsmtpconn.session.server import ServerSession
 
 
@@ -20,11 +21,13 @@ class TLSFacts:
         cipher: Its name in OpenSSL.
         peer_certificate: A `twisted.internet.ssl.Certificate`, or None if the client has shown
             none. It is verified only where the server's own TLS options say so.
+        bindings: What an authentication can be bound to (`net.channel`).
     """
 
     version: str
     cipher: str
     peer_certificate: Any = None
+    bindings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 class Session:
@@ -103,4 +106,5 @@ def tls_facts(transport: Any) -> TLSFacts:
         connection.get_protocol_version_name(),
         connection.get_cipher_name() or "",
         transport.getPeerCertificate(),
+        channel_bindings(transport, server=True),
     )
