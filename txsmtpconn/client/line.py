@@ -225,8 +225,8 @@ class Line:
             transport.write(octets)
             if not self.choked:
                 session.drained(now)
-        # The kernel forgets the wish with the next ACK, so it takes one after each read, too.
-        if self._socket is not None and session.awaiting_replies:
+        elif self._socket is not None and session.awaiting_replies:
+            # Some replies were read, others are owed, and nothing leaves that could carry an ACK.
             _acknowledge_quickly(self._socket)
         # While one timeout runs on, its end only moves away: the timer will see that for itself.
         timeout = session.running_timeout
@@ -267,7 +267,7 @@ def _socket_of(transport: Any) -> socket.socket | None:
 
 
 def _acknowledge_quickly(handle: socket.socket) -> None:
-    """Ask the kernel not to delay its next ACK (Linux, tcp(7)).
+    """Ask the kernel to send the ACK that it holds back, now (Linux, tcp(7)).
 
     A server whose Nagle algorithm holds a reply back until the last one is acknowledged would
     otherwise stall for our 40 ms each time we have nothing to send with the ACK.

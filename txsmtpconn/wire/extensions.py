@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from txsmtpconn.wire.reply import Reply
 
@@ -17,6 +18,10 @@ _SIZE = re.compile(r"[0-9]{1,20}")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 # RFC 9422 section 4: a limit is 1 to 999999.
 _LIMIT = re.compile(r"(RCPTMAX|MAILMAX|RCPTDOMAINMAX)=([1-9][0-9]{0,5})")
+
+
+# A longer reply to EHLO is read each time it comes.
+_REMEMBERED_OCTETS = 2048
 
 
 class Extensions(Mapping[str, tuple[str, ...]]):
@@ -119,23 +124,9 @@ class Extensions(Mapping[str, tuple[str, ...]]):
     @classmethod
     def from_reply(cls, reply: Reply) -> Extensions:
         """Read a positive reply to EHLO, LHLO or HELO; never raises, whatever it says."""
-        first, *lines = reply.lines or ("",)
-        domain, _, greeting = first.strip(" \t").partition(" ")
-        keywords: dict[str, tuple[str, ...]] = {}
-        for line in lines:
-            words = [word for word in line.replace("\t", " ").split(" ") if word]
-            keyword, *parameters = words or [""]
-            keyword = keyword.upper()
-            # Before RFC 2554 the mechanisms stood behind "AUTH=", and some servers
-            # still say both for the sake of clients that know only that form.
-            if keyword.startswith("AUTH="):
-                parameters.insert(0, keyword[5:])
-                keyword = "AUTH"
-            if keyword == "AUTH":
-                keywords["AUTH"] = keywords.get("AUTH", ()) + tuple(parameters)
-            elif _KEYWORD.fullmatch(keyword):
-                keywords.setdefault(keyword, tuple(parameters))
-        return cls(keywords, domain, greeting, lines=tuple(lines))
+        # A server says the same at every connection.
+        usual = sum(map(len, reply.octets)) <= _REMEMBERED_OCTETS
+        return _remembered(reply) if usual else _read(reply)
 
     def _first(self, keyword: str) -> str:
         """The first parameter of a keyword, or the empty string."""
@@ -153,6 +144,29 @@ class Extensions(Mapping[str, tuple[str, ...]]):
 
     def __repr__(self) -> str:
         return f"Extensions({self._keywords!r}, {self.domain!r}, {self.greeting!r})"
+
+
+def _read(reply: Reply) -> Extensions:
+    first, *lines = reply.lines or ("",)
+    domain, _, greeting = first.strip(" \t").partition(" ")
+    keywords: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        words = [word for word in line.replace("\t", " ").split(" ") if word]
+        keyword, *parameters = words or [""]
+        keyword = keyword.upper()
+        # Before RFC 2554 the mechanisms stood behind "AUTH=", and some servers
+        # still say both for the sake of clients that know only that form.
+        if keyword.startswith("AUTH="):
+            parameters.insert(0, keyword[5:])
+            keyword = "AUTH"
+        if keyword == "AUTH":
+            keywords["AUTH"] = keywords.get("AUTH", ()) + tuple(parameters)
+        elif _KEYWORD.fullmatch(keyword):
+            keywords.setdefault(keyword, tuple(parameters))
+    return Extensions(keywords, domain, greeting, lines=tuple(lines))
+
+
+_remembered = lru_cache(maxsize=32)(_read)
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int | None:
