@@ -38,7 +38,7 @@ from txsmtpconn.wire.path import client_name
         {"promises": ["CHUNKING"]},
         {"promises": "REQUIRETLS"},
         {"disabled": "CHUNKING"},
-        {"auth_mechanisms": ["CRAM-MD5"]},
+        {"auth_mechanisms": ["NTLM"]},
         {"tls": object()},
         {"tls_key_file": "key.pem"},
         {"tls_cert_file": "/no/such/file.pem"},

@@ -17,7 +17,7 @@ from txsmtpconn.sasl.saslprep import saslprep
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.limits import SCRAM_ITERATIONS_LEAST, SCRAM_ITERATIONS_MOST
 
-#: Rounds of key derivation for new keys: some ten milliseconds for a client, once a login.
+#: Rounds of key derivation for new keys: a few milliseconds of a client's time, once a login.
 ITERATIONS = 15_000
 
 _SALT_OCTETS = 16

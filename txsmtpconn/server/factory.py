@@ -31,7 +31,7 @@ class SMTPServerFactory(ServerFactory):
         options: The defaults if None.
 
     Raises:
-        ConfigError: `auth_required` without an `on_auth` hook.
+        ConfigError: `auth_required`, or a mechanism that was asked for, without a hook to judge.
     """
 
     noisy = False
@@ -43,10 +43,14 @@ class SMTPServerFactory(ServerFactory):
         self.clock = reactor
         self.options = ServerOptions() if options is None else options
         self.hooks = Hooks.of(hooks)
-        self.rules = self.options.rules(can_authenticate=self.hooks.on_auth is not None)
+        self.rules = self.options.rules(
+            can_authenticate=self.hooks.on_auth is not None,
+            knows_secrets=self.hooks.on_auth_secret is not None,
+        )
         self.logger = logger_for(self.options.logger)
         self.draining = False
         self._protocols: set[SMTPServerProtocol] = set()
+        self._served = 0  # of these; the others are being shown out
         self._per_address: Counter[str] = Counter()
         self._drained: list[Deferred[None]] = []
         self._hard_stop: IDelayedCall | None = None
@@ -61,7 +65,13 @@ class SMTPServerFactory(ServerFactory):
     ) -> SMTPServerProtocol | None:
         """Make the protocol of one client, which may be one that shows it out."""
         refusal = self._refusal(addr)
-        if refusal is not None and self.options.implicit_tls:
+        if refusal is None:
+            return SMTPServerProtocol(self)
+        most = self.options.max_clients
+        if most is not None and len(self._protocols) >= 2 * most:
+            # To say so takes a connection for as long as the client does not close it.
+            return None
+        if self.options.implicit_tls:
             # There is no way to say so before a handshake, which would cost more than serving.
             return None
         return SMTPServerProtocol(self, refusal)
@@ -70,7 +80,7 @@ class SMTPServerFactory(ServerFactory):
         options = self.options
         if self.draining:
             return replies.SHUTTING_DOWN
-        if options.max_clients is not None and len(self._protocols) >= options.max_clients:
+        if options.max_clients is not None and self._served >= options.max_clients:
             return replies.TOO_MANY_CLIENTS
         host = _host(addr)
         most = options.max_clients_per_address
@@ -79,17 +89,24 @@ class SMTPServerFactory(ServerFactory):
         return None
 
     def connection_opened(self, protocol: SMTPServerProtocol) -> None:
-        """Count a client in."""
+        """Count a client in.
+
+        One that is shown out takes no other's place, however slow it is to leave.
+        """
         self._protocols.add(protocol)
-        self._per_address[_host(protocol.session.peer)] += 1
+        if protocol.is_served:
+            self._served += 1
+            self._per_address[_host(protocol.session.peer)] += 1
 
     def connection_closed(self, protocol: SMTPServerProtocol) -> None:
         """Count a client out."""
         self._protocols.discard(protocol)
-        host = _host(protocol.session.peer)
-        self._per_address[host] -= 1
-        if self._per_address[host] <= 0:
-            del self._per_address[host]
+        if protocol.is_served:
+            self._served -= 1
+            host = _host(protocol.session.peer)
+            self._per_address[host] -= 1
+            if self._per_address[host] <= 0:
+                del self._per_address[host]
         if self.draining and not self._protocols:
             self._report_drained()
 

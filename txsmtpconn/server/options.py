@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import server_certificate
+from txsmtpconn.sasl import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
 from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.server_rules import (
     DEFAULT_EXTENSIONS,
@@ -26,10 +27,6 @@ from txsmtpconn.session.server_rules import (
 )
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
-
-#: The mechanisms whose whole dialogue the server can lead so far: they end in a claim that an
-#: `on_auth` hook can judge by itself.
-MECHANISMS = ("PLAIN", "LOGIN")
 
 _POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
 _POSITIVE_OR_NONE = ("max_size", "max_line", "max_clients", "max_clients_per_address")
@@ -63,7 +60,8 @@ class ServerOptions:
             ``ssl:`` endpoint.
         tls_required: Take neither mail nor AUTH in clear.
         auth_required: Take no mail without authentication.
-        auth_mechanisms: SASL mechanisms, best first; offered if there is an `on_auth` hook.
+        auth_mechanisms: SASL mechanisms, best first. SCRAM's and CRAM-MD5 need an
+            `on_auth_secret` hook; the others are offered if there is an `on_auth` hook.
         allow_insecure_auth: Offer AUTH in clear too.
         bare_line_ends: What becomes of a CR or LF alone in mail data: "refuse", "normalise" or
             "allow". Only CRLF.CRLF ends it, whatever is chosen.
@@ -131,7 +129,7 @@ class ServerOptions:
             ) from None
         replace(self, "disabled", _words("disabled", self.disabled))
         replace(self, "promises", _words("promises", self.promises, PROMISES))
-        mechanisms = _words("auth_mechanisms", self.auth_mechanisms, MECHANISMS)
+        mechanisms = _words("auth_mechanisms", self.auth_mechanisms, SERVER_MECHANISMS)
         replace(self, "auth_mechanisms", mechanisms)
         self._settle_tls()
 
@@ -152,16 +150,19 @@ class ServerOptions:
         if self.tls_required and self.tls is None and not self.implicit_tls:
             raise ConfigError("tls_required needs a certificate: tls or tls_cert_file")
 
-    def rules(self, *, can_authenticate: bool) -> ServerRules:
+    def rules(self, *, can_authenticate: bool, knows_secrets: bool = False) -> ServerRules:
         """Return the policy of a session.
 
         Args:
             can_authenticate: Whether there is somebody to ask about credentials.
+            knows_secrets: Whether there is somebody to ask for what is kept of passwords.
 
         Raises:
-            ConfigError: Authentication is required, and nobody can be asked.
+            ConfigError: Authentication is required, and nobody can be asked; or a mechanism cannot
+                do without what is kept of passwords.
         """
-        if self.auth_required and not can_authenticate:
+        mechanisms = self._mechanisms(can_authenticate, knows_secrets)
+        if self.auth_required and not mechanisms:
             raise ConfigError("auth_required needs an on_auth hook")
         shared = {rule.name for rule in fields(ServerRules)} & {own.name for own in fields(self)}
         given = {name: getattr(self, name) for name in shared}
@@ -170,9 +171,19 @@ class ServerOptions:
             "extensions": (DEFAULT_EXTENSIONS | set(self.promises)) - set(self.disabled),
             "disabled": frozenset(self.disabled),
             "starttls": self.tls is not None and not self.implicit_tls,
-            "auth_mechanisms": tuple(self.auth_mechanisms) if can_authenticate else (),
+            "auth_mechanisms": mechanisms,
+            "tls_only_mechanisms": frozenset(filter(needs_tls, mechanisms)),
         }
         return ServerRules(**given)
+
+    def _mechanisms(self, can_authenticate: bool, knows_secrets: bool) -> tuple[str, ...]:
+        """Return the mechanisms to offer: those that somebody can judge."""
+        secret = [name for name in self.auth_mechanisms if name in SECRET_MECHANISMS]
+        if secret and not knows_secrets:
+            raise ConfigError(f"auth_mechanisms: {secret[0]} needs an on_auth_secret hook")
+        return tuple(
+            name for name in self.auth_mechanisms if can_authenticate or name in SECRET_MECHANISMS
+        )
 
 
 def _own_name(name: str) -> str:

@@ -92,6 +92,7 @@ class ServerRules:
         starttls: Whether there is a certificate for STARTTLS.
         tls_required: Refuse mail and AUTH without TLS.
         auth_mechanisms: SASL mechanisms to offer, in upper case, best first.
+        tls_only_mechanisms: Those of them that make no sense without TLS.
         auth_required: Refuse mail without authentication.
         allow_insecure_auth: Offer AUTH without TLS.
         bare_line_ends: What becomes of a lone CR or LF in mail data.
@@ -115,6 +116,7 @@ class ServerRules:
     starttls: bool = False
     tls_required: bool = False
     auth_mechanisms: tuple[str, ...] = ()
+    tls_only_mechanisms: frozenset[str] = frozenset()
     auth_required: bool = False
     allow_insecure_auth: bool = False
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
@@ -146,10 +148,15 @@ class ServerRules:
     def offers_auth(self, *, secure: bool) -> bool:
         """Tell whether AUTH is listed: without TLS only where the caller said so."""
         return (
-            bool(self.auth_mechanisms)
+            bool(self._mechanisms(secure=secure))
             and (secure or self.allow_insecure_auth)
             and "AUTH" not in self.disabled
         )
+
+    def _mechanisms(self, *, secure: bool) -> list[str]:
+        return [
+            name for name in self.auth_mechanisms if secure or name not in self.tls_only_mechanisms
+        ]
 
     def keyword_lines(self, *, secure: bool) -> list[str]:
         """Return the lines of an EHLO or LHLO reply that follow the first."""
@@ -162,7 +169,7 @@ class ServerRules:
         if self.offers_starttls(secure=secure):
             lines.append("STARTTLS")
         if self.offers_auth(secure=secure):
-            lines.append("AUTH " + " ".join(self.auth_mechanisms))
+            lines.append("AUTH " + " ".join(self._mechanisms(secure=secure)))
         if "CHUNKING" in offered:
             lines.append("CHUNKING")
             if "BINARYMIME" in offered:

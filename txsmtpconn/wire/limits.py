@@ -69,7 +69,7 @@ SASL_ROUNDS = 8
 
 #: Rounds of the key derivation of SCRAM that a server may ask for. RFC 7677 section 4 wants
 #: 4096 at least: fewer, and whoever plays the server guesses passwords cheaply. The most takes
-#: about half a second of one core, in which a reactor does nothing else.
+#: a good part of a second, in which a reactor does nothing else.
 SCRAM_ITERATIONS_LEAST = 4096
 SCRAM_ITERATIONS_MOST = 1_000_000
 
