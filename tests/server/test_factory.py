@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 
-from tests.server.hand import OPENING, Meeting, Recording, codes
+from tests.server.hand import OPENING, Hand, Meeting, Recording, codes
 from txsmtpconn.server import SMTPServerFactory
 from txsmtpconn.testing import no_result_of, success_result_of
 
@@ -36,6 +37,32 @@ def test_clients_from_one_address_are_counted_apart() -> None:
     assert codes(meeting.hand().heard) == [220]
     meeting.ends()
     assert not meeting.factory._per_address
+
+
+def test_clients_that_are_shown_out_take_nobodys_place() -> None:
+    """S31: one address that knocks for ever, and never leaves, does not keep the others out."""
+    meeting = Meeting(None, max_clients=4, max_clients_per_address=2)
+    heard = [_stubborn(meeting).heard[:3] for _ in range(8)]
+    assert heard == [b"220"] * 2 + [b"421"] * 6
+    assert meeting.factory._refusal(IPv4Address("TCP", "192.0.2.9", 5)) is None
+    # To say no takes a connection too, so not everybody is told.
+    assert meeting.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)) is None
+    meeting.ends()
+    assert not meeting.factory._per_address
+    assert meeting.factory._served == 0
+
+
+def _stubborn(meeting: Meeting) -> Hand:
+    """Connect a client that does not close its half."""
+
+    class Stubborn(Hand):
+        def readConnectionLost(self) -> None:
+            pass
+
+    network = meeting.network
+    hand: Hand = network.result_of(network.connect(Factory.forProtocol(Stubborn)))
+    network.settle()
+    return hand
 
 
 def test_clients_of_a_unix_socket_are_not_counted_by_address() -> None:

@@ -71,6 +71,11 @@ class SMTPServerProtocol(Protocol):
         self._leaving = False
         self._gone = False
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it is not one that is only shown out."""
+        return self._turned_away is None
+
     # -- the transport's calls
 
     def connectionMade(self) -> None:
