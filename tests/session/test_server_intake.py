@@ -247,6 +247,17 @@ def test_a_first_chunk_that_the_application_refuses_fails_the_transaction() -> N
     assert len(client.seen(events.DataStarted)) == 1
 
 
+def test_a_refused_last_chunk_is_answered_for_each_recipient_in_lmtp() -> None:
+    """RFC 2033 section 4.2: a client that hears one reply for two waits for the other for ever."""
+    client = Client(
+        lambda event: NO if isinstance(event, events.DataStarted) else None, dialect=LMTP
+    )
+    client.says(b"LHLO me.test\r\nMAIL FROM:<s@x.test>\r\nRCPT TO:<a@y.test>\r\n")
+    client.says(b"RCPT TO:<b@y.test>\r\n")
+    assert codes(client.says(b"BDAT 3 LAST\r\nabcNOOP\r\n")) == [550, 550, 250]
+    assert codes(client.says(b"BDAT 3 LAST\r\nabcNOOP\r\n")) == [503, 250]
+
+
 def test_a_chunk_waits_until_the_application_wants_it() -> None:
     """Its octets stay where they are meanwhile."""
     client = Client(lambda event: LATER if isinstance(event, events.DataStarted) else None)

@@ -179,7 +179,9 @@ class ServerCommands(MailDataIntake):
             return
         path = command.path
         if len(transaction.recipients) >= self.rules.max_recipients:
-            self._refuse(replies.TOO_MANY_RECIPIENTS)
+            # No error of the client's: it is to end this message and send the rest with another
+            # (RFC 5321 section 4.5.3.1.10). Shown out instead, it could never send any of it.
+            self._say(replies.TOO_MANY_RECIPIENTS)
         elif not transaction.parameters.smtputf8 and not path.text.isascii():
             self._refuse(replies.NEEDS_SMTPUTF8)
         else:

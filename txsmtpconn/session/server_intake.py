@@ -60,10 +60,14 @@ class MailDataIntake(ServerDialogue):
         if refusal is None:
             self._say(replies.OK)
             return
-        # RFC 3030 section 3: a chunk that fails makes its transaction fail.
+        # RFC 3030 section 3: a chunk that fails makes its transaction fail. The last one is the end
+        # of the mail data all the same, and who expects a reply for each recipient gets it.
         self._chunk_refusal = None
-        self._end_transaction()
-        self._refuse(refusal)
+        if self._chunk_last:
+            self._end_data([refusal] * max(1, self._final_replies()))
+        else:
+            self._end_transaction()
+            self._refuse(refusal)
 
     def _finish_data(self, mail_data: MailData) -> None:
         """The mail data is complete: ask who takes it, or say why nobody does."""
