@@ -170,6 +170,8 @@ class SMTPConnection(Protocol):
             preferred=options.auth_method,
             force=bool(options.force_auth),
             allow_insecure=bool(options.allow_insecure_auth),
+            host=options.servername or options.host or "",
+            port=options.port or 0,
         )
         deferred = login.deferred
         assert deferred is not None
