@@ -266,7 +266,7 @@ class Envelope:
 
 def _recipients(rcpt_to: str | Recipient | Iterable[str | Recipient]) -> tuple[Recipient, ...]:
     given = [rcpt_to] if isinstance(rcpt_to, (str, Recipient)) else _listed(rcpt_to, "rcpt_to")
-    recipients = tuple(each if isinstance(each, Recipient) else Recipient(each) for each in given)
+    recipients = tuple([each if isinstance(each, Recipient) else Recipient(each) for each in given])
     if not recipients:
         raise EnvelopeError("there is no recipient", command="API")
     return recipients

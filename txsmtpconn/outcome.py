@@ -58,6 +58,26 @@ class RecipientOutcome:
     delivery: Delivery
     error: SMTPError | None = None
 
+    def __init__(
+        self,
+        address: str,
+        reply: Reply | None,
+        delivery: Delivery,
+        error: SMTPError | None = None,
+    ) -> None:
+        _set_address(self, address)
+        _set_reply(self, reply)
+        _set_delivery(self, delivery)
+        _set_error(self, error)
+
+
+# The way into a slot past the frozen __setattr__, at half the price of object.__setattr__: there is
+# an outcome for each recipient of each message.
+_set_address = RecipientOutcome.__dict__["address"].__set__
+_set_reply = RecipientOutcome.__dict__["reply"].__set__
+_set_delivery = RecipientOutcome.__dict__["delivery"].__set__
+_set_error = RecipientOutcome.__dict__["error"].__set__
+
 
 def overall(recipients: Iterable[RecipientOutcome]) -> Delivery:
     """Sum up several recipients in the word that a caller must heed first.

@@ -27,7 +27,7 @@ from txsmtpconn.errors import (
     means_too_many_recipients,
     printable,
 )
-from txsmtpconn.net.bodies import Body
+from txsmtpconn.net.bodies import Body, release
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
@@ -205,7 +205,8 @@ class Sending:
             self._release_source()
         self._reply = transaction.last_reply or self._reply
         outcomes = transaction.outcomes()
-        if len(outcomes) == 1 and self._outcomes is None:
+        if self._outcomes is None and transaction.accepted == len(outcomes):
+            # Nobody was one too many for this transaction.
             self._finish(outcomes, transaction)
         else:
             self._merge(outcomes, transaction)
@@ -271,7 +272,7 @@ class Sending:
         if awaited is not None:
             awaited.cancel()
         if body is not None:
-            body.close()
+            release(body)
 
     def _release_mark(self, transaction: Transaction) -> None:
         self._line.session.release_mark(transaction)
