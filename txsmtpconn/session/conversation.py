@@ -60,6 +60,7 @@ _TIMEOUT: Final = {
 }
 #: Indexed by ``Expected``.
 _ROWS: Final = tuple(_Row(expected) for expected in Expected)
+_MARK_ROW: Final = _ROWS[Expected.MARK]
 
 
 #: An Enum's attributes are dear to look up; what every read needs stands here.
@@ -221,6 +222,10 @@ class Conversation:
         else:
             self.owed.append(entry)
 
+    def expect_mark(self, operation: Operation) -> None:
+        """Owe the mark's reply, in the place of that to the mail data before it."""
+        self.owed[-1] = (_MARK_ROW, operation, 0)
+
     def take_octets(self, now: float, *, was_idle: bool) -> bytes:
         """Return all that was rendered, once."""
         if was_idle and self.owed:
@@ -239,19 +244,18 @@ class Conversation:
     def receive_data(self, data: bytes, now: float) -> None:
         """Let each whole reply do what the table says."""
         self._activity = now
-        parser, owed, acts = self.parser, self.owed, self._acts
+        parser, owed, acts, trace = self.parser, self.owed, self._acts, self.trace
         parser.receive_data(data)
         try:
             for reply in parser.replies():
                 self.last_reply = reply
-                if self.trace is not None:
+                if trace is not None:
                     self._trace_reply(reply)
                 if owed:
                     entry, operation, octets = owed.popleft()
                     self.unanswered -= octets
                     self._waiting_since = now
-                    effect = entry.effects[reply.code - FIRST_CODE]
-                    acts[effect](reply, operation, entry.expected)
+                    acts[entry.effects[reply.code - FIRST_CODE]](reply, operation, entry.expected)
                 elif reply.code == 421:
                     self.end(ConnectionLostError("the server closed the session", reply=reply))
                 else:

@@ -32,7 +32,13 @@ _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _ENVELOPE: Final = Phase.ENVELOPE
 _BODY: Final = Phase.BODY
+_MARKED: Final = Phase.MARKED
+_ENDED: Final = Phase.ENDED
+_DRAINING: Final = State.DRAINING
 _FULL: Final = Pipelining.FULL
+_ONE_BY_ONE: Final = Pipelining.OFF
+_NEVER: Final = Chunking.OFF
+_ALWAYS: Final = Chunking.ALWAYS
 
 _ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
 _DATA_FLIGHT: Final = Flight(
@@ -118,16 +124,17 @@ class Mailing:
         if transaction.streaming:
             transaction.streaming = False
             self._conversation.events.append(BodyUnwanted(transaction))
-        transaction.phase = Phase.ENDED
+        transaction.phase = _ENDED
         transaction.body = transaction.encoder = None
-        if self.active and self.active[0] is transaction:
-            self.active.popleft()
-        elif transaction in self.active:
-            self.active.remove(transaction)
+        active = self.active
+        if active and active[0] is transaction:
+            active.popleft()
+        elif transaction in active:
+            active.remove(transaction)
         if self.rendering is transaction:
             self.rendering = None
         self._conversation.events.append(TransactionEnded(transaction))
-        if self._conversation.state is State.DRAINING:
+        if self._conversation.state is _DRAINING:
             self._end_if_drained()
 
     def break_off(self, transaction: Transaction, cause: SMTPError) -> None:
@@ -185,7 +192,7 @@ class Mailing:
             self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
         transaction.chunked = self._chooses_chunks(transaction, waiting)
         transaction.reply_per_recipient = self._reply_per_recipient
-        transaction.phase = Phase.ENVELOPE
+        transaction.phase = _ENVELOPE
         self._undecided = self.rendering = transaction
         self.active.append(transaction)
         self.begun += 1
@@ -194,13 +201,13 @@ class Mailing:
         if transaction.envelope.body == "BINARYMIME":
             return True
         extensions = self._conversation.extensions
-        if not extensions.chunking or self._chunking is Chunking.OFF:
+        if not extensions.chunking or self._chunking is _NEVER:
             return False
-        if self._chunking is Chunking.ALWAYS:
+        if self._chunking is _ALWAYS:
             return True
         if transaction.body is None:
             return transaction.size is None or transaction.size >= _BIG_BODY
-        if self._pipelining is not Pipelining.FULL or not extensions.pipelining:
+        if self._pipelining is not _FULL or not extensions.pipelining:
             return False
         return waiting >= _DEEP_QUEUE or bool(self.active and self.active[-1].chunked)
 
@@ -256,7 +263,7 @@ class Mailing:
                 # A body in hand need not wait for the envelope's replies. A streamed one does:
                 # its source may be good for one reading only.
                 if transaction.body is not None and not transaction.hold:
-                    transaction.phase = Phase.BODY
+                    transaction.phase = _BODY
                 return
             else:
                 if not transaction.data_asked:
@@ -281,11 +288,11 @@ class Mailing:
         if not chunked:
             transaction.data_asked = True
         elif transaction.body is not None and not transaction.hold:
-            transaction.phase = Phase.BODY
+            transaction.phase = _BODY
 
     def _begin_body(self, transaction: Transaction) -> None:
         """The peer is ready for mail data."""
-        transaction.phase = Phase.BODY
+        transaction.phase = _BODY
         if not transaction.chunked:
             # Until the mark leaves, whatever comes answers the data itself.
             self._conversation.expect(Expected.BODY, transaction)
@@ -315,7 +322,7 @@ class Mailing:
     @property
     def _pipelined(self) -> bool:
         pipelining = self._conversation.extensions.pipelining
-        return pipelining and self._pipelining is not Pipelining.OFF
+        return pipelining and self._pipelining is not _ONE_BY_ONE
 
     def send_body(self, transaction: Transaction, chunk: bytes) -> None:
         """Render the next octets of a streamed body."""
@@ -361,12 +368,11 @@ class Mailing:
         if transaction.chunked:
             self._announce(transaction, data, Expected.MARK)
         else:
-            conversation.owed.pop()  # the mark's reply takes the place of the data's
-            conversation.expect(Expected.MARK, transaction)
+            conversation.expect_mark(transaction)
         conversation.write_mail_data(data)
         transaction.octets += len(data)
         transaction.mark_left = True
-        transaction.phase = Phase.MARKED
+        transaction.phase = _MARKED
         transaction.body = transaction.encoder = None
         self.rendering = None
 
@@ -400,7 +406,7 @@ class Mailing:
         self._end_if_hopeless(operation)
         if (
             operation.chunked
-            and operation.phase is Phase.ENVELOPE
+            and operation.phase is _ENVELOPE
             and len(operation.rcpt_replies) == len(operation.envelope.recipients)
         ):
             self._begin_body(operation)
@@ -410,7 +416,7 @@ class Mailing:
 
         All that was asked must have been answered, so that no reply is left over.
         """
-        if transaction.phase is not Phase.ENVELOPE or transaction.data_asked:
+        if transaction.phase is not _ENVELOPE or transaction.data_asked:
             return
         answered = (transaction.mail_reply is not None) + len(transaction.rcpt_replies)
         complete = len(transaction.rcpt_replies) == len(transaction.envelope.recipients)
