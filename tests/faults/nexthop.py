@@ -148,9 +148,14 @@ class RelayProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for(lambda log: "listening on" in log)
+        try:
+            self.wait_for(lambda log: _LISTENING.search(log) is not None)
+        except AssertionError:
+            self.process.kill()
+            self.stop()
+            raise
         found = _LISTENING.search(self.log)
-        assert found, self.log
+        assert found
         self.port = int(found[1])
 
     def _read(self) -> None:
