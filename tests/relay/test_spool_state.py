@@ -188,4 +188,4 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpoolState = SpoolMachine.TestCase
-TestSpoolState.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestSpoolState.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
