@@ -108,7 +108,7 @@ class Login:
         credentials, session = self._credentials, self._line.session
         if credentials is None:
             return NoCredentialsError("there are no credentials to log in with", command="API")
-        if not credentials.complete:
+        if not self._is_complete(credentials):
             return AuthenticationError("the credentials are not complete", command="API")
         if self._line.over:
             return ConnectionLostError("the connection is closed", command="API")

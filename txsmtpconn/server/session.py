@@ -19,8 +19,8 @@ class TLSFacts:
     Attributes:
         version: Such as ``"TLSv1.3"``.
         cipher: Its name in OpenSSL.
-        peer_certificate: A `twisted.internet.ssl.Certificate`, or None if the client has shown
-            none. It is verified only where the server's own TLS options say so.
+        peer_certificate: An `OpenSSL.crypto.X509`, or None if the client has shown none. It is
+            verified only where the server's own TLS options say so.
         bindings: What an authentication can be bound to (`net.channel`).
     """
 
