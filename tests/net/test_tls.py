@@ -143,6 +143,11 @@ def test_a_check_that_fails_fails_closed(broken: Any) -> None:
         {"minimum_version": "TLSv1"},
         {"minimum_version": None},
         {"key_file": "a.key"},
+        {"ca_file": 5},
+        {"ca_file": ""},
+        {"ca_file": b"ca.pem"},
+        {"cert_file": 5},
+        {"cert_file": "a.pem", "key_file": 5},
         {"connection_creator": object()},
     ],
 )

@@ -30,6 +30,7 @@ from txsmtpconn.client.sending import BeforeMark, Sending, variant
 from txsmtpconn.client.waiters import Waiters
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import (
+    ConfigError,
     ConnectionLostError,
     EnvelopeError,
     MessageError,
@@ -40,7 +41,7 @@ from txsmtpconn.errors import (
 )
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.net.streams import message_source
-from txsmtpconn.net.tls import verify_identity
+from txsmtpconn.net.tls import Guarded, verify_identity
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client import ClientSession
@@ -162,8 +163,14 @@ class SMTPConnection(Protocol):
             NoCredentialsError: There are none.
             AuthenticationError: They were refused, no mechanism fits, or they would have had to
                 go in clear.  The connection lives on and may try again.
+            ConfigError: What was given is no `Credentials`.
         """
         options = self._options
+        given: object = credentials
+        if given is not None and not isinstance(given, Credentials):
+            # Never the value: it may be the secret itself.
+            text = f"credentials are Credentials, not {type(given).__name__}"
+            return fail(ConfigError(text, command="API"))
         login = Login(
             self._line,
             options.auth if credentials is None else credentials,
@@ -325,13 +332,17 @@ class SMTPConnection(Protocol):
         tls = self._options.tls
         assert tls is not None
         try:
-            connections = tls.client_connections(self._options.reference_name)
+            connections = Guarded(tls.client_connections(self._options.reference_name))
         except SMTPError as error:
             self._line.end(error)
             return
         # An adopted socket is a server's to Twisted, which would take the wrong side in TLS.
         starting: Any = transport
         starting.startTLS(connections, getattr(transport, "_tlsClientDefault", True))
+        if connections.failure is not None:
+            failed = TLSError("the connection creator failed", command="STARTTLS")
+            failed.__cause__ = connections.failure
+            self._line.end(failed)
 
     def session_ready(self) -> None:
         """Take note that mail may be sent."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txsmtpconn.net.bodies import Body
+from txsmtpconn.net.bodies import Body, release
 
 
 class BodyPump:
@@ -77,7 +77,7 @@ class BodyPump:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
-        self._body.close()
+        release(self._body)
 
     def _step(self) -> None:
         if self._first:

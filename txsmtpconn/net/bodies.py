@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -34,6 +35,16 @@ class Body(Protocol):
 
     def close(self) -> None:
         """Give the source back, finished or not; idempotent."""
+
+
+def release(body: Body) -> None:
+    """Close a body; what its source raises then concerns nobody any more.
+
+    The message it was for has its outcome by now, and a source that fails to close must not take
+    that of others with it.
+    """
+    with suppress(Exception):
+        body.close()
 
 
 class MemoryBody:

@@ -94,6 +94,33 @@ class _ClientConnections:
         return connection
 
 
+@implementer(IOpenSSLClientConnectionCreator)
+class Guarded:
+    """A connection creator whose failure leaves no transport half under TLS.
+
+    Twisted calls it when the transport has been handed to TLS already, and an exception there
+    would be the last that anybody hears of the connection.
+
+    Attributes:
+        failure: What it raised.  The handshake that was begun instead must not go on.
+    """
+
+    failure: Exception | None = None
+
+    def __init__(self, creator: Any) -> None:
+        self._creator = creator
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        try:
+            connection = self._creator.clientConnectionForTLS(tlsProtocol)
+            if not isinstance(connection, SSL.Connection):
+                raise TypeError("no OpenSSL connection was made")
+        except Exception as reason:  # noqa: BLE001 - a caller's object may raise anything
+            self.failure = reason
+            return SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        return connection
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLSOptions:
     """What to trust and what to show.
@@ -130,6 +157,10 @@ class TLSOptions:
                 f"TLS option minimum_version is '1.2' or '1.3', not {self.minimum_version!r}"
             )
         object.__setattr__(self, "minimum_version", version)
+        for option in ("ca_file", "cert_file", "key_file"):
+            path = getattr(self, option)
+            if path is not None and (not isinstance(path, (str, Path)) or not str(path)):
+                raise ConfigError(f"TLS option {option} is the path of a PEM file, not {path!r}")
         if self.key_file is not None and self.cert_file is None:
             raise ConfigError("TLS option key_file needs cert_file")
         if self.connection_creator is None:
@@ -225,22 +256,25 @@ def _use_certificate(
 def _read(path: str | Path, what: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except OSError as reason:
-        text = reason.strerror or type(reason).__name__
+    except (OSError, ValueError) as reason:
+        # A path with a NUL in it is a ValueError.
+        text = getattr(reason, "strerror", None) or type(reason).__name__
         raise ConfigError(f"cannot read the {what} {str(path)!r}: {text}") from reason
 
 
 def _check_certificates(path: str | Path, what: str) -> None:
+    octets = _read(path, what)
     try:
-        load_pem_x509_certificates(_read(path, what))
+        load_pem_x509_certificates(octets)
     except ValueError as reason:
         raise ConfigError(f"the {what} {str(path)!r} holds no PEM certificate") from reason
 
 
 def _check_private_key(path: str | Path) -> None:
     """Refuse what OpenSSL would ask the terminal a passphrase for, or only call an error."""
+    octets = _read(path, "key file")
     try:
-        load_pem_private_key(_read(path, "key file"), password=None)
+        load_pem_private_key(octets, password=None)
     except TypeError:
         raise ConfigError(f"the private key in {str(path)!r} is encrypted") from None
     except ValueError:

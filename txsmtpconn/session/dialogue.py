@@ -64,6 +64,9 @@ class Dialogue:
         operation = self.current
         if operation is None or not operation.challenged:
             return
+        if self._conversation.state is not State.AUTHENTICATING:
+            # What came behind the challenge has ended the session.
+            return
         operation.challenged = False
         expected = Expected.AUTH_CANCELLED if data is None else Expected.AUTH
         line = b"*" if data is None else b64encode(data)
