@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -80,8 +81,8 @@ class Line:
     note: Callable[..., None] | None = None
     _acting = False
     _open = False
-    # The session's timeout that the timer was armed for.
-    _timeout: str | None = None
+    # The session's when the timer was armed.
+    _patience = inf
     _holder: Turn | None = None
     _socket: socket.socket | None = None
 
@@ -228,16 +229,16 @@ class Line:
         elif self._socket is not None and session.awaiting_replies:
             # Some replies were read, others are owed, and nothing leaves that could carry an ACK.
             _acknowledge_quickly(self._socket)
-        # While one timeout runs on, its end only moves away: the timer will see that for itself.
-        timeout = session.running_timeout
-        if timeout != self._timeout:
-            self._timeout = timeout
+        # Unless a shorter timeout runs, its end only moves away: the timer will see for itself.
+        patience = session.patience
+        if patience < self._patience:
+            self._patience = patience
             deadline = session.next_deadline()
             if deadline is not None:
                 self._deadline.set(deadline)
 
     def _expired(self) -> None:
-        self._timeout = None
+        self._patience = inf
         if self.over:
             # The transport has had its time to say farewell.
             abort(self.transport)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from txsmtpconn.errors import (
@@ -346,13 +347,15 @@ class ClientSession:
         return None if deadline is None else deadline[0]
 
     @property
-    def running_timeout(self) -> str | None:
-        """Which timeout runs now.
+    def patience(self) -> float:
+        """How many seconds the timeout has that runs now.
 
-        ``next_deadline()`` only moves away while this stays the same, so a timer that is armed for
+        ``next_deadline()`` only moves away while this does not fall, so a timer that is armed for
         it need not be armed anew before it fires.
         """
-        return self._conversation.running_timeout(streaming=self._streaming)
+        conversation = self._conversation
+        name = conversation.running_timeout(streaming=self._streaming)
+        return inf if name is None else getattr(conversation.timeouts, name)
 
     def _deadline(self) -> tuple[float, str] | None:
         return self._conversation.deadline(streaming=self._streaming)

@@ -326,7 +326,7 @@ class Conversation:
         if name == "inactivity":
             since = self._activity
         elif name == "mark" or name == "block":
-            since = max(self._waiting_since, self._progress) if self.owed else self._progress
+            since = max(self._waiting_since, self._progress)
         else:
             since = self._waiting_since
         due = since + float(getattr(timeouts, name))
