@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from txsmtpconn.client.calls import restated
 from txsmtpconn.errors import SMTPError
+from txsmtpconn.outcome import Delivery
 
 #: Seconds until the next attempt: after the second failure in a row, and at most.
 _PAUSE = (1.0, 60.0)
@@ -70,7 +72,9 @@ class Breaker:
             reason: Why it failed.
             alone: Whether there is no other connection.
         """
-        self.reason = reason
+        # It may tell of a message, and those who are given it next have others.
+        self.reason = restated(reason)
+        self.reason.delivery, self.reason.recipients = Delivery.NOT_SENT, ()
         if when_begun != self.failures:
             return
         self.failures += 1
