@@ -25,7 +25,6 @@ from typing import Final
 
 from txsmtpconn.errors import (
     ConnectionLostError,
-    DeadlineError,
     PoolError,
     ProtocolError,
     SMTPError,
@@ -230,20 +229,7 @@ class ClientSession:
         if conversation.state is State.QUITTING:
             conversation.end(None)
         else:
-            name = deadline[1]
-            waited = getattr(conversation.timeouts, name)
-            command = conversation.command
-            if name == "inactivity":
-                text = f"nothing moved for {waited:g} s"
-            elif name == "tls":
-                text, command = f"the TLS handshake took longer than {waited:g} s", "STARTTLS"
-            elif name == "greeting":
-                text = f"no greeting within {waited:g} s"
-            elif name == "block":
-                text, command = f"mail data did not move for {waited:g} s", "DATA"
-            else:
-                text = f"no reply to {command} within {waited:g} s"
-            conversation.end(DeadlineError(text, command=command))
+            conversation.end(conversation.expired(deadline[1]))
         return self._report()
 
     # -- actions ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
-from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
+from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
 from txsmtpconn.session.events import Event
 from txsmtpconn.session.policy import Timeouts
 from txsmtpconn.session.tables import FIRST_CODE, MAY_LEAVE, Effect, Expected, State, Verb, row
@@ -344,6 +344,22 @@ class Conversation:
             name = self.owed[0][0].timeout
             return "block" if name == "mark" and self._undrained else name
         return "block" if streaming else "inactivity"
+
+    def expired(self, name: str) -> DeadlineError:
+        """Return what to say when the timeout of that name has run out."""
+        waited = getattr(self.timeouts, name)
+        command = self.command
+        if name == "inactivity":
+            text = f"nothing moved for {waited:g} s"
+        elif name == "tls":
+            text, command = f"the TLS handshake took longer than {waited:g} s", "STARTTLS"
+        elif name == "greeting":
+            text = f"no greeting within {waited:g} s"
+        elif name == "block":
+            text, command = f"mail data did not move for {waited:g} s", "DATA"
+        else:
+            text = f"no reply to {command} within {waited:g} s"
+        return DeadlineError(text, command=command)
 
 
 def _command(expected: Expected) -> str:

@@ -10,14 +10,14 @@ from collections import deque
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, MessageError, ProtocolError, SMTPError
-from txsmtpconn.session.conversation import Conversation, Flight
+from txsmtpconn.session.conversation import Conversation
+from txsmtpconn.session.envelopes import render_envelope
 from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
 from txsmtpconn.session.policy import Chunking, Pipelining, Window
-from txsmtpconn.session.rendering import mail_command, objection, rcpt_commands, short_flight
+from txsmtpconn.session.rendering import objection
 from txsmtpconn.session.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.transaction import Operation, Phase, Transaction
 from txsmtpconn.wire.chunking import bdat
-from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing, canonical, stuffed
 
@@ -27,7 +27,6 @@ _DEEP_QUEUE: Final = 8
 #: Octets of a streamed body from which ``Chunking.AUTO`` takes BDAT, which needs no search for
 #: dots.
 _BIG_BODY: Final = 1024 * 1024
-_SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _ENVELOPE: Final = Phase.ENVELOPE
@@ -39,11 +38,6 @@ _FULL: Final = Pipelining.FULL
 _ONE_BY_ONE: Final = Pipelining.OFF
 _NEVER: Final = Chunking.OFF
 _ALWAYS: Final = Chunking.ALWAYS
-
-_ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
-_DATA_FLIGHT: Final = Flight(
-    (Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT), (Verb.DATA, Expected.DATA)
-)
 
 
 class Mailing:
@@ -214,7 +208,9 @@ class Mailing:
     def render(self, transaction: Transaction) -> None:
         """Render all of a transaction that may leave now."""
         if transaction.phase is _ENVELOPE:
-            self._render_envelope(transaction)
+            render_envelope(
+                self._conversation, transaction, pipelined=self._pipelined, window=self._window
+            )
         if (
             transaction.phase is _BODY
             and transaction.body is not None
@@ -222,73 +218,6 @@ class Mailing:
             and self._may_follow(transaction)
         ):
             self._render_mark(transaction)
-
-    def _render_envelope(self, transaction: Transaction) -> None:
-        """Render MAIL, RCPT and DATA as far as pipelining and the octets in flight allow."""
-        conversation = self._conversation
-        extensions, envelope = conversation.extensions, transaction.envelope
-        pipelined = self._pipelined
-        recipients = envelope.recipients
-        if (
-            pipelined
-            and not transaction.asked
-            and len(recipients) == 1
-            and envelope.plain
-            and not envelope.needs_smtputf8
-        ):
-            self._render_short(transaction)
-            return
-        limit = self._window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
-        while pipelined or not conversation.owed:
-            step = transaction.asked
-            if step == 0:
-                line = mail_command(
-                    envelope,
-                    extensions,
-                    size=transaction.size,
-                    eight_bit=transaction.eight_bit,
-                )
-                conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
-            elif step <= len(recipients):
-                room = limit - conversation.unanswered if pipelined else 1
-                if room <= 0:
-                    return
-                # No more of them than can find room: there may be very many.
-                ahead = recipients[step - 1 : step + room // _SHORTEST_RCPT]
-                lines, sizes = rcpt_commands(envelope, ahead, extensions, room)
-                conversation.write_lines(Verb.RCPT, lines, sizes, Expected.RCPT, transaction)
-                transaction.asked += len(sizes)
-                continue
-            elif transaction.chunked:
-                # A body in hand need not wait for the envelope's replies. A streamed one does:
-                # its source may be good for one reading only.
-                if transaction.body is not None and not transaction.hold:
-                    transaction.phase = _BODY
-                return
-            else:
-                if not transaction.data_asked:
-                    transaction.data_asked = True
-                    conversation.write(Verb.DATA, b"DATA\r\n", Expected.DATA, transaction)
-                return
-            transaction.asked += 1
-
-    def _render_short(self, transaction: Transaction) -> None:
-        """Render the commands of a plain message to one recipient: one text, checked once."""
-        chunked = transaction.chunked
-        lines = short_flight(
-            transaction.envelope,
-            self._conversation.extensions,
-            size=transaction.size,
-            eight_bit=transaction.eight_bit,
-            data=not chunked,
-        )
-        flight = _ENVELOPE_FLIGHT if chunked else _DATA_FLIGHT
-        self._conversation.write_flight(flight, lines, transaction)
-        transaction.asked = 2
-        if not chunked:
-            transaction.data_asked = True
-        elif transaction.body is not None and not transaction.hold:
-            transaction.phase = _BODY
 
     def _begin_body(self, transaction: Transaction) -> None:
         """The peer is ready for mail data."""

@@ -1,0 +1,98 @@
+"""An envelope on the wire: which of its commands leave now, and how many together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txsmtpconn.session.conversation import Conversation, Flight
+from txsmtpconn.session.policy import Window
+from txsmtpconn.session.rendering import mail_command, rcpt_commands, short_flight
+from txsmtpconn.session.tables import Expected, Verb
+from txsmtpconn.session.transaction import Phase, Transaction
+from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS
+
+_SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
+
+# An Enum's attributes are dear to look up; what every message needs stands here.
+_BODY: Final = Phase.BODY
+
+_ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
+_DATA_FLIGHT: Final = Flight(
+    (Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT), (Verb.DATA, Expected.DATA)
+)
+
+
+def render_envelope(
+    conversation: Conversation, transaction: Transaction, *, pipelined: bool, window: Window
+) -> None:
+    """Render MAIL, RCPT and DATA as far as pipelining and the octets in flight allow.
+
+    Args:
+        conversation: The line to the peer.
+        transaction: What is being rendered.
+        pipelined: Whether a command may leave while another is unanswered.
+        window: How much may be undecided where mail data goes by BDAT.
+    """
+    extensions, envelope = conversation.extensions, transaction.envelope
+    recipients = envelope.recipients
+    if (
+        pipelined
+        and not transaction.asked
+        and len(recipients) == 1
+        and envelope.plain
+        and not envelope.needs_smtputf8
+    ):
+        _render_short(conversation, transaction)
+        return
+    limit = window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
+    while pipelined or not conversation.owed:
+        step = transaction.asked
+        if step == 0:
+            line = mail_command(
+                envelope,
+                extensions,
+                size=transaction.size,
+                eight_bit=transaction.eight_bit,
+            )
+            conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
+        elif step <= len(recipients):
+            room = limit - conversation.unanswered if pipelined else 1
+            if room <= 0:
+                return
+            # No more of them than can find room: there may be very many.
+            ahead = recipients[step - 1 : step + room // _SHORTEST_RCPT]
+            lines, sizes = rcpt_commands(envelope, ahead, extensions, room)
+            conversation.write_lines(Verb.RCPT, lines, sizes, Expected.RCPT, transaction)
+            transaction.asked += len(sizes)
+            continue
+        elif transaction.chunked:
+            # A body in hand need not wait for the envelope's replies. A streamed one does:
+            # its source may be good for one reading only.
+            if transaction.body is not None and not transaction.hold:
+                transaction.phase = _BODY
+            return
+        else:
+            if not transaction.data_asked:
+                transaction.data_asked = True
+                conversation.write(Verb.DATA, b"DATA\r\n", Expected.DATA, transaction)
+            return
+        transaction.asked += 1
+
+
+def _render_short(conversation: Conversation, transaction: Transaction) -> None:
+    """Render the commands of a plain message to one recipient: one text, checked once."""
+    chunked = transaction.chunked
+    lines = short_flight(
+        transaction.envelope,
+        conversation.extensions,
+        size=transaction.size,
+        eight_bit=transaction.eight_bit,
+        data=not chunked,
+    )
+    flight = _ENVELOPE_FLIGHT if chunked else _DATA_FLIGHT
+    conversation.write_flight(flight, lines, transaction)
+    transaction.asked = 2
+    if not chunked:
+        transaction.data_asked = True
+    elif transaction.body is not None and not transaction.hold:
+        transaction.phase = _BODY
