@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from txsmtpconn import __version__
+from txsmtpconn.cli_queue import add_queue
 from txsmtpconn.client import ConnectionOptions, Credentials, SMTPConnection
 from txsmtpconn.client.connecting import connect_with
 from txsmtpconn.client.options import make_options
@@ -151,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where the password is; - asks on the terminal",
     )
     user.set_defaults(command=_user)
+    add_queue(commands)
     return parser
 
 
