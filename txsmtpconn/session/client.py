@@ -23,20 +23,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from txsmtpconn.errors import (
-    ConnectionLostError,
-    PoolError,
-    ProtocolError,
-    SMTPError,
-)
+from txsmtpconn.errors import ConnectionLostError, PoolError, ProtocolError, SMTPError
 from txsmtpconn.session.conversation import Conversation, Trace
 from txsmtpconn.session.dialect import SMTP, Dialect
 from txsmtpconn.session.dialogue import Dialogue
-from txsmtpconn.session.events import (
-    Event,
-    OperationEnded,
-    SessionEnded,
-)
+from txsmtpconn.session.events import Event, OperationEnded, SessionEnded
 from txsmtpconn.session.mailing import Mailing
 from txsmtpconn.session.opening import Opening
 from txsmtpconn.session.policy import Chunking, Pipelining, Security, Timeouts, Window
