@@ -202,11 +202,11 @@ def test_what_we_render_is_what_was_read(octets: bytes, reply: Reply) -> None:
 
 
 def test_a_reply_is_rendered_with_crlf() -> None:
-    """The separator is a hyphen in all lines but the last; without text it is left out."""
+    """The separator is a hyphen in all lines but the last; it stands without text too."""
     assert Reply.of(250, "first", "last").encode() == b"250-first\r\n250 last\r\n"
-    assert Reply.of(250).encode() == b"250\r\n"
-    assert Reply(250, ()).encode() == b"250\r\n"
-    assert Reply.of(250, "", "").encode() == b"250-\r\n250\r\n"
+    assert Reply.of(250).encode() == b"250 \r\n"
+    assert Reply(250, ()).encode() == b"250 \r\n"
+    assert Reply.of(250, "", "").encode() == b"250-\r\n250 \r\n"
     assert Reply.of(550, "ungültig").encode() == "550 ungültig\r\n".encode()
 
 

@@ -127,7 +127,9 @@ class Reply:
                 raise LocalProtocolError(f"CR, LF or NUL in reply text {line!a}")
         *head, last = self.octets or (b"",)
         rendered = [b"%d-%b\r\n" % (self.code, line) for line in head]
-        rendered.append(b"%d %b\r\n" % (self.code, last) if last else b"%d\r\n" % self.code)
+        # RFC 5321 section 4.2: the space stands also where no text follows; there are clients that
+        # look for it behind an empty challenge (RFC 4954 section 4).
+        rendered.append(b"%d %b\r\n" % (self.code, last))
         return b"".join(rendered)
 
     def __str__(self) -> str:
