@@ -12,8 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz import session_targets, wire_targets
 from tests.fuzz.driver import drive
-from tests.fuzz.wire_targets import TARGETS
+
+TARGETS = {**wire_targets.TARGETS, **session_targets.TARGETS}
 
 
 def main(arguments: list[str]) -> None:
