@@ -106,10 +106,8 @@ class ClientSession:
         self._dialogue = Dialogue(conversation, self._end)
         self._ended = False
         conversation.act_on(
-            {
-                Effect.OPERATION_ENDED: self._on_operation_ended,
-                Effect.QUIT_ENDED: self._on_quit_ended,
-            }
+            (Effect.OPERATION_ENDED, self._on_operation_ended),
+            (Effect.QUIT_ENDED, self._on_quit_ended),
         )
 
     # -- facts -----------------------------------------------------------------------------

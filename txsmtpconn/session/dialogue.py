@@ -43,7 +43,7 @@ class Dialogue:
         self._conversation = conversation
         self._ended = ended
         conversation.act_on(
-            {Effect.CHALLENGED: self._on_challenged, Effect.AUTH_ENDED: self._on_auth_ended}
+            (Effect.CHALLENGED, self._on_challenged), (Effect.AUTH_ENDED, self._on_auth_ended)
         )
 
     def begin(self, operation: Authenticate) -> None:

@@ -78,19 +78,17 @@ class Mailing:
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
         conversation.act_on(
-            {
-                Effect.MAIL_ACCEPTED: self._on_mail_accepted,
-                Effect.MAIL_REFUSED: self._on_mail_refused,
-                Effect.RCPT_ANSWERED: self._on_rcpt_answered,
-                Effect.DATA_AGREED: self._on_data_agreed,
-                Effect.DATA_REFUSED: self._on_data_refused,
-                Effect.BODY_REFUSED: self._on_body_refused,
-                Effect.MARK_ANSWERED: self._on_mark_answered,
-                Effect.CHUNK_ACCEPTED: self._on_chunk_accepted,
-                Effect.CHUNK_REFUSED: self._on_chunk_refused,
-                Effect.RESET: self._on_reset,
-                Effect.RESET_REFUSED: self._on_reset_refused,
-            }
+            (Effect.MAIL_ACCEPTED, self._on_mail_accepted),
+            (Effect.MAIL_REFUSED, self._on_mail_refused),
+            (Effect.RCPT_ANSWERED, self._on_rcpt_answered),
+            (Effect.DATA_AGREED, self._on_data_agreed),
+            (Effect.DATA_REFUSED, self._on_data_refused),
+            (Effect.BODY_REFUSED, self._on_body_refused),
+            (Effect.MARK_ANSWERED, self._on_mark_answered),
+            (Effect.CHUNK_ACCEPTED, self._on_chunk_accepted),
+            (Effect.CHUNK_REFUSED, self._on_chunk_refused),
+            (Effect.RESET, self._on_reset),
+            (Effect.RESET_REFUSED, self._on_reset_refused),
         )
 
     # -- admission and end -----------------------------------------------------------------

@@ -48,15 +48,13 @@ class Opening:
         self._greeted = False
         self._hello = client_greeting(dialect.hello, name)
         conversation.act_on(
-            {
-                Effect.GREETED: self._on_greeted,
-                Effect.GREETING_REFUSED: self._on_greeting_refused,
-                Effect.HELLO_ACCEPTED: self._on_hello_accepted,
-                Effect.HELLO_UNKNOWN: self._on_hello_unknown,
-                Effect.HELLO_REFUSED: self._on_hello_refused,
-                Effect.TLS_AGREED: self._on_tls_agreed,
-                Effect.TLS_REFUSED: self._on_tls_refused,
-            }
+            (Effect.GREETED, self._on_greeted),
+            (Effect.GREETING_REFUSED, self._on_greeting_refused),
+            (Effect.HELLO_ACCEPTED, self._on_hello_accepted),
+            (Effect.HELLO_UNKNOWN, self._on_hello_unknown),
+            (Effect.HELLO_REFUSED, self._on_hello_refused),
+            (Effect.TLS_AGREED, self._on_tls_agreed),
+            (Effect.TLS_REFUSED, self._on_tls_refused),
         )
 
     def connection_made(self) -> None:
