@@ -565,6 +565,8 @@ def test_keys_that_another_program_wrote() -> None:
         ":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
     )
     salt = b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    braced = "{SCRAM-SHA-256}" + text.partition("$")[2].replace(":", ",").replace("$", ",")
+    assert ScramKeys.parse(braced) == ScramKeys.parse(text)
     assert ScramKeys.parse(text) == ScramKeys.derive("pencil", salt=salt, iterations=4096)
 
 
@@ -577,6 +579,8 @@ def test_keys_that_another_program_wrote() -> None:
         "SCRAM-SHA-256$0:c2FsdA==$AAAA:AAAA",
         "SCRAM-SHA-256$4096:c2FsdA==$AAAA:AAAA",
         "SCRAM-SHA-256$4096:c2FsdA$AAAA:AAAA",
+        "{SCRAM-SHA-256}4096,c2FsdA==,AAAA",
+        "{PLAIN}pencil",
         KEYS.encode() + "\n",
     ],
 )

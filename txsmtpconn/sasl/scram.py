@@ -26,9 +26,10 @@ _NONCE_OCTETS = 24
 _NONCE = re.compile(rb"[!-+\--~]+")
 _ATTRIBUTE = re.compile(rb"([A-Za-z])=(.*)", re.DOTALL)
 _COUNT = re.compile(rb"[1-9][0-9]{0,9}")
+# RFC 5803's form of keys, and that of Dovecot and GNU SASL.
 _KEYS = re.compile(
-    r"(?P<mechanism>SCRAM-SHA-(?:1|256))\$(?P<iterations>[1-9][0-9]{0,9}):(?P<salt>[^$:]+)"
-    r"\$(?P<stored>[^$:]+):(?P<server>[^$:]+)"
+    r"(SCRAM-SHA-(?:1|256))\$([1-9][0-9]{0,9}):([^$:]+)\$([^$:]+):([^$:]+)"
+    r"|\{(SCRAM-SHA-(?:1|256))\}([1-9][0-9]{0,9}),([^,]+),([^,]+),([^,]+)"
 )
 
 
@@ -141,19 +142,21 @@ class ScramKeys:
     def parse(cls, text: str) -> ScramKeys:
         """Read what `encode` wrote, or another program in this common form.
 
+        The form of ``doveadm pw`` and ``gsasl --mkpasswd``,
+        ``{mechanism}iterations,salt,stored-key,server-key``, is read too.
+
         Raises:
             LocalProtocolError: It is nothing of the kind. The message shows nothing of it.
         """
         match = _KEYS.fullmatch(text)
         if match is None:
             raise LocalProtocolError("that is no SCRAM key")
+        mechanism, iterations, *parts = filter(None, match.groups())
         try:
-            salt, stored, server = (
-                b64decode(match[part], validate=True) for part in ("salt", "stored", "server")
-            )
+            salt, stored, server = (b64decode(part, validate=True) for part in parts)
         except ValueError:
             raise LocalProtocolError("a part of a SCRAM key is not base64") from None
-        return cls(match["mechanism"], salt, int(match["iterations"]), stored, server)
+        return cls(mechanism, salt, int(iterations), stored, server)
 
     def encode(self) -> str:
         """Write the keys on one line: ``mechanism$iterations:salt$stored-key:server-key``.

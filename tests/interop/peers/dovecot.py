@@ -43,7 +43,7 @@ first_valid_uid = 1
 first_valid_gid = 1
 hostname = mx.test
 postmaster_address = postmaster@mx.test
-auth_mechanisms = plain login cram-md5 scram-sha-256 xoauth2 oauthbearer
+auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
 auth_username_format = %Lu
 # the default refuses user names that are not ASCII
 auth_username_chars =
