@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any, TypeVar
 
 from txsmtpconn.envelope import Envelope
@@ -41,6 +42,7 @@ class Talk:
         self.drains = drains
         self.events: list[Event] = []
         self.heard = b""
+        self._patience, self._armed_for = inf, -inf
         self._note(self.session.connection_made(self.now))
 
     @classmethod
@@ -60,6 +62,15 @@ class Talk:
         self.heard += self.session.data_to_send(self.now)
         if self.drains:
             self.session.drained(self.now)
+        self._check_timer()
+
+    def _check_timer(self) -> None:
+        """A timer that is armed anew only when the session's patience falls is never late."""
+        deadline = self.session.next_deadline()
+        if self.session.patience < self._patience:
+            assert deadline is not None
+            self._patience, self._armed_for = self.session.patience, deadline
+        assert deadline is None or deadline >= self._armed_for
 
     def says(self, data: bytes) -> Talk:
         """The peer says this."""
@@ -81,6 +92,8 @@ class Talk:
     def waits(self, seconds: float) -> Talk:
         """Time passes."""
         self.now += seconds
+        if self.now >= self._armed_for:
+            self._patience, self._armed_for = inf, -inf
         self._note(self.session.handle_timer(self.now))
         return self
 
