@@ -117,6 +117,32 @@ def test_a_file_is_taken_from_its_position_on(tmp_path: Path, size: int) -> None
         assert not file.closed
 
 
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_a_file_may_be_given_for_several_messages_at_once(tmp_path: Path, size: int) -> None:
+    """Each gets all of it, however their readings interleave, and its position stays."""
+    path = tmp_path / "message"
+    path.write_bytes(octets := os.urandom(size))
+    with path.open("rb") as file:
+        first = message_source(file).open()
+        chunks = [first.read()]
+        assert content(message_source(file)) == octets
+        while chunks[-1]:
+            chunks.append(first.read())
+        assert b"".join(chunks) == octets
+        assert file.tell() == 0
+
+
+def test_a_small_file_that_shrinks_is_refused() -> None:
+    """Half a message is no message, whatever its size."""
+
+    class Shrinking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size)[:5]
+
+    with pytest.raises(MessageError):
+        message_source(Shrinking(b"x" * 10))
+
+
 def test_a_file_that_grows_is_sent_as_it_was(tmp_path: Path) -> None:
     """The size that was announced is the size that is sent."""
     path = tmp_path / "message"

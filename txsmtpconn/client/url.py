@@ -12,9 +12,10 @@ said again in the query.  Whatever is not understood is refused, so that a typin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.options import ConnectionOptions
@@ -27,6 +28,8 @@ _SCHEMES: Mapping[str, Mapping[str, Any]] = {
     "lmtp": {"lmtp": True, "secure": False},
     "lmtp+unix": {"lmtp": True, "secure": False},
 }
+
+_KEY = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)?")
 
 #: How a value is read: from its text, and the key for complaints.
 Reader = Callable[[str, str], Any]
@@ -133,12 +136,8 @@ def read_url(url: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> 
     Raises:
         ConfigError: It is no URL of ours; the text never repeats its credentials.
     """
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        # Not chained: the reason may quote the password.
-        raise ConfigError("the URL's host or port cannot be read") from None
+    parts, host, port = _split(url)
+    scheme = parts.scheme
     if scheme not in _SCHEMES:
         raise ConfigError(f"a URL begins with {', '.join(_SCHEMES)}, not {scheme!a}")
     if any(not char.isprintable() for char in url):
@@ -167,6 +166,16 @@ def read_url(url: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> 
     return options
 
 
+def _split(url: str) -> tuple[SplitResult, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts, parts.hostname, parts.port
+    except ValueError:
+        pass
+    # Raised out here, so that the reason, which may quote the password, is not even its context.
+    raise ConfigError("the URL's host or port cannot be read")
+
+
 def _credentials(userinfo: str) -> Credentials:
     user, colon, password = userinfo.partition(":")
     return Credentials(_decoded(user, "user"), _decoded(password, "password") if colon else None)
@@ -178,6 +187,9 @@ def _read_query(query: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str,
     for field in query.split("&") if query else ():
         raw, equals, value = field.partition("=")
         key = _decoded(raw, "query")
+        if not _KEY.fullmatch(key):
+            # Perhaps the rest of a password with a question mark in it.
+            raise ConfigError("the URL's query holds something that is no key; write ? as %3F")
         if not equals:
             raise ConfigError(f"URL key {key!a} has no value")
         text = _decoded(value, "query")
@@ -205,4 +217,5 @@ def _decoded(text: str, part: str) -> str:
     try:
         return unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
-        raise ConfigError(f"the URL's {part} is not UTF-8 behind its percent signs") from None
+        pass
+    raise ConfigError(f"the URL's {part} is not UTF-8 behind its percent signs")

@@ -218,13 +218,14 @@ def _file_source(file: Any) -> MessageSource:
     if size <= 0:
         raise _empty()
     if size <= CHUNK_SIZE:
-        return MemorySource(file.read(size))
-
-    def rewound() -> Body:
+        octets = file.read(size)
         file.seek(position)
-        return _file_body(file, size, owned=False)
-
-    return StreamSource(rewound, size=size, replayable=True)
+        if len(octets) < size:
+            raise MessageError("the message's file has become shorter", command="API")
+        return MemorySource(octets)
+    return StreamSource(
+        lambda: _file_body(file, size, owned=False, position=position), size=size, replayable=True
+    )
 
 
 def _producer_source(producer: Any) -> MessageSource:
@@ -235,8 +236,12 @@ def _producer_source(producer: Any) -> MessageSource:
     return StreamSource(lambda: ProducerBody(producer, length), size=length)
 
 
-def _file_body(file: Any, size: int | None, *, owned: bool) -> Body:
-    return (_PipeBody if _may_block(file) else _FileBody)(file, size, owned=owned)
+def _file_body(file: Any, size: int | None, *, owned: bool, position: int | None = None) -> Body:
+    if not _may_block(file):
+        return _FileBody(file, size, owned=owned, position=position)
+    if position is not None:
+        file.seek(position)
+    return _PipeBody(file, size, owned=owned)
 
 
 def _may_block(file: Any) -> bool:
@@ -252,15 +257,27 @@ class _FileBody:
 
     A regular file is read in the reactor's thread: 64 KiB from the page cache take less time
     than the way to another thread and back.
+
+    A file that can seek has one position for all who read it, and may be given for several
+    messages at once: each reading keeps its own, and leaves the file's where it found it.
     """
 
-    def __init__(self, file: Any, size: int | None, *, owned: bool) -> None:
+    def __init__(
+        self, file: Any, size: int | None, *, owned: bool, position: int | None = None
+    ) -> None:
         self._file = file
         self._left = size
         self._owned = owned
+        self._start = self._position = position
 
     def read(self) -> bytes | Deferred[bytes]:
-        return self._checked(self._file.read(self._wanted()))
+        if self._position is None:
+            return self._checked(self._file.read(self._wanted()))
+        self._file.seek(self._position)
+        chunk = self._checked(self._file.read(self._wanted()))
+        self._file.seek(self._start)
+        self._position += len(chunk)
+        return chunk
 
     def close(self) -> None:
         owned, self._owned = self._owned, False
