@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from twisted.internet.defer import CancelledError, fail
 
 from tests.relay.spool_contract import *  # noqa: F403
 from tests.relay.spool_contract import BODY, Laboratory, accept, claim, end, envelope
@@ -235,6 +236,94 @@ def test_full_disk_refuses_the_message_and_keeps_working(lab: SQLiteLaboratory) 
     ] == (0,)
 
 
+class SmallDisk:
+    """A disk of so many octets; only the spool is on it."""
+
+    f_frsize = 1
+
+    def __init__(self, directory: Path, size: int) -> None:
+        self._directory = directory
+        self._size = size
+
+    @property
+    def f_bavail(self) -> int:
+        used = sum(each.stat().st_size for each in self._directory.iterdir())
+        return max(0, self._size - used)
+
+
+def test_mail_stops_short_of_the_reserve(
+    lab: SQLiteLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that do not say how much they send cannot fill the disk: results need some of it."""
+    lab.directory.mkdir()
+    disk = SmallDisk(lab.directory, 20_000_000)
+    monkeypatch.setattr("txsmtpconn.relay.room.os.statvfs", lambda _: disk)
+    lab.spool = spool = lab.make(reserve=10_000_000)
+    success_result_of(spool.start())
+    incoming = [spool.open(envelope("b@example.net")) for _ in range(4)]
+    refused = []
+    for _ in range(100):
+        for one in incoming:
+            waiting = one.write(b"x" * 60_000)
+            if waiting is not None:
+                waiting.addErrback(refused.append)
+    assert refused
+    assert all(failure.check(SpoolFullError) for failure in refused)
+    assert disk.f_bavail > 5_000_000  # the journal may have some of it
+    for one in incoming:
+        one.abort()
+    assert spool.capacity().admits(0)  # what they left is room again, without any housekeeping
+    assert accept(spool, body=b"x" * 1_000_000)
+
+
+def test_space_of_delivered_mail_is_room_at_once(
+    lab: SQLiteLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spool that was full takes mail as soon as it has delivered some, though no file shrinks."""
+    lab.directory.mkdir()
+    disk = SmallDisk(lab.directory, 20_000_000)
+    monkeypatch.setattr("txsmtpconn.relay.room.os.statvfs", lambda _: disk)
+    lab.spool = spool = lab.make(reserve=10_000_000)
+    success_result_of(spool.start())
+    accept(spool, body=b"x" * 4_500_000)
+    assert not spool.capacity().admits(4_000_000)
+    end(spool, claim(spool)[0])
+    assert spool.capacity().admits(4_000_000)
+
+
+def test_octets_that_could_not_be_dropped_are_dropped_later(lab: SQLiteLaboratory) -> None:
+    """A disk that fails for a moment does not keep what nobody owns until the next start."""
+    spool = lab.start()
+    incoming = spool.open(envelope("b@example.net"))
+    for _ in range(10):
+        incoming.write(b"x" * 60_000)
+    run = spool._writer.run
+    spool._writer.run = lambda _: fail(SpoolFullError("full"))  # type: ignore[method-assign]
+    incoming.abort()
+    spool._writer.run = run  # type: ignore[method-assign]
+    assert lab.execute("SELECT count(*) FROM chunk") != [(0,)]
+    success_result_of(spool.recover())
+    assert lab.execute("SELECT count(*) FROM chunk") == [(0,)]
+
+
+@pytest.mark.parametrize("size", [100, 1_000_000])
+def test_cancelled_commit_leaves_nothing(lab: SQLiteLaboratory, size: int) -> None:
+    """Who gave up waiting has told the client so; the message does not go out all the same."""
+    spool = lab.start()
+    incoming = spool.open(envelope("b@example.net"))
+    for _ in range(0, size, 50_000):
+        incoming.write(b"x" * 50_000)
+    threads = _gated(spool)
+    committed = incoming.commit()
+    committed.cancel()
+    failure_result_of(committed, CancelledError)
+    threads.gated = False
+    while threads.waiting:
+        threads.step()
+    assert claim(spool) == ()
+    assert lab.execute("SELECT count(*) FROM chunk") == [(0,)]
+
+
 def test_failed_flush_fails_every_call_of_its_group(lab: SQLiteLaboratory) -> None:
     """After EIO nobody is told that his mail is safe, and the connection is opened afresh."""
     spool = lab.start()
@@ -259,13 +348,14 @@ def test_failed_flush_fails_every_call_of_its_group(lab: SQLiteLaboratory) -> No
             self.reconnected = True
 
     broken = Broken()
-    on_result, _, run_group, group = threads.waiting.pop()
+    on_result, _, run_group, group, last = threads.waiting.pop()
     assert len(group) == 2
-    threads._run(on_result, run_group, broken, group)
+    threads._run(on_result, run_group, broken, group, last)
     assert broken.reconnected
     for other in others:
         failure_result_of(other, SpoolUnavailableError)
     threads.gated = False
+    threads.step()  # what may have come through all the same is dropped
     assert len(claim(spool)) == 1
 
 
@@ -376,6 +466,17 @@ def test_ids_are_not_given_twice_when_the_clock_goes_back(lab: SQLiteLaboratory)
     lab.crash()
     lab.reactor.rightNow -= 3600
     assert accept(lab.start()) > old
+
+
+def test_ids_of_messages_that_have_left_are_not_given_again(lab: SQLiteLaboratory) -> None:
+    """The history of one message is never taken for that of another."""
+    spool = lab.start()
+    lab.reactor.rightNow += 3600
+    gone = accept(spool)
+    end(spool, claim(spool)[0])
+    lab.crash()
+    lab.reactor.rightNow -= 3600
+    assert accept(lab.start()) > gone
 
 
 def test_space_comes_back_after_a_large_message(lab: SQLiteLaboratory) -> None:

@@ -52,10 +52,12 @@ class GroupCommit:
 
     Args:
         pool: A connection pool with exactly one connection, in autocommit mode.
+        last: Called with a cursor at the end of each transaction, to see what it leaves.
     """
 
-    def __init__(self, pool: adbapi.ConnectionPool) -> None:
+    def __init__(self, pool: adbapi.ConnectionPool, last: Work = lambda _: None) -> None:
         self._pool = pool
+        self._last = last
         self._waiting: list[tuple[Work, Deferred[Any]]] = []
         self._running = False
         self._closed = False
@@ -90,7 +92,7 @@ class GroupCommit:
         group = self._waiting[:MOST_IN_A_GROUP]
         del self._waiting[:MOST_IN_A_GROUP]
         self._running = True
-        done = self._pool.runWithConnection(_commit_group, [work for work, _ in group])
+        done = self._pool.runWithConnection(_commit_group, [work for work, _ in group], self._last)
         done.addBoth(self._ended, [outcome for _, outcome in group])
 
     def _ended(self, results: list[Any] | Failure, outcomes: list[Deferred[Any]]) -> None:
@@ -108,14 +110,14 @@ class GroupCommit:
                 waiter.callback(None)
 
 
-def _commit_group(connection: adbapi.Connection, group: list[Work]) -> list[Any]:
+def _commit_group(connection: adbapi.Connection, group: list[Work], last: Work) -> list[Any]:
     """Run a group in one transaction; where that fails, each of its calls in one of its own.
 
     Runs in the pool's thread. A failed flush is never tried again on the same pages: the whole
     group fails, and the connection is opened afresh.
     """
     try:
-        return _commit(connection.cursor(), group)
+        return _commit(connection.cursor(), group, last)
     except sqlite3.Error as error:
         code = primary_code(error)
         if code in _STORAGE_FAILED:
@@ -127,14 +129,15 @@ def _commit_group(connection: adbapi.Connection, group: list[Work]) -> list[Any]
             return [Failure()]
     results = []
     for work in group:
-        results += _commit_group(connection, [work])
+        results += _commit_group(connection, [work], last)
     return results
 
 
-def _commit(cursor: sqlite3.Cursor, group: list[Work]) -> list[Any]:
+def _commit(cursor: sqlite3.Cursor, group: list[Work], last: Work) -> list[Any]:
     cursor.execute("BEGIN IMMEDIATE")
     try:
         results = [work(cursor) for work in group]
+        last(cursor)
         cursor.execute("COMMIT")
     except BaseException:
         if cursor.connection.in_transaction:

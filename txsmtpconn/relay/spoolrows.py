@@ -101,9 +101,11 @@ def insert_message(
     )
 
 
-def delete_chunks(db: sqlite3.Cursor, message: int) -> None:
-    """Drop the octets of a message that was not accepted."""
+def delete_message(db: sqlite3.Cursor, message: int) -> None:
+    """Drop all there is of a message but for its history."""
+    db.execute("DELETE FROM recipient WHERE message = ?", (message,))
     db.execute("DELETE FROM chunk WHERE message = ?", (message,))
+    db.execute("DELETE FROM message WHERE id = ?", (message,))
 
 
 def sweep(db: sqlite3.Cursor) -> int:
@@ -336,6 +338,4 @@ def drop_if_settled(db: sqlite3.Cursor, message: int) -> None:
         (message,),
     ).fetchone()
     if open_row is None:
-        db.execute("DELETE FROM recipient WHERE message = ?", (message,))
-        db.execute("DELETE FROM chunk WHERE message = ?", (message,))
-        db.execute("DELETE FROM message WHERE id = ?", (message,))
+        delete_message(db, message)

@@ -12,33 +12,32 @@ import os
 import secrets
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.enterprise import adbapi
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IReactorCore
 
 from txsmtpconn.relay import spoolcare, spoolquery, spoolrows
 from txsmtpconn.relay.groupcommit import GroupCommit, translated
+from txsmtpconn.relay.room import Room
 from txsmtpconn.relay.spool import (
     Batch,
     BodyReader,
     Capacity,
     Claim,
-    CorruptMessageError,
     Doubt,
     HistoryEntry,
     Incoming,
     NewMessage,
     QueuedMessage,
     Recovery,
-    SpoolError,
     State,
     Verdict,
 )
+from txsmtpconn.relay.spooldata import SQLiteBody, SQLiteIncoming, reading
 from txsmtpconn.relay.spoolfile import (
     DATABASE,
     SpoolLock,
@@ -47,15 +46,9 @@ from txsmtpconn.relay.spoolfile import (
     open_for_writing,
     prepare_directory,
 )
-from txsmtpconn.relay.spoolrows import message_number, queue_id
+from txsmtpconn.relay.spoolrows import message_number
 
 T = TypeVar("T")
-
-PIECE = 256 * 1024
-"""Octets of mail data in one row."""
-
-READ_SIZE = 64 * 1024
-"""Octets that a reader hands out at once."""
 
 _READERS = 2
 
@@ -84,7 +77,8 @@ class SQLiteSpool:
     ) -> None:
         self._directory = Path(directory)
         self._reactor = reactor
-        self._reserve = reserve
+        self._room = Room(self._directory, reserve)
+        self._left_behind: set[int] = set()
         self._now = now
         self._monotonic = monotonic
         self._make_pool = pool
@@ -107,17 +101,21 @@ class SQLiteSpool:
         try:
             open_for_writing(connection)
             check_schema(connection)
-            last = connection.execute("SELECT max(id) FROM message").fetchone()[0]
+            # No id twice, not even that of a message of which only the history is left.
+            (last,) = connection.execute(
+                "SELECT max(coalesce((SELECT max(id) FROM message), 0),"
+                " coalesce((SELECT max(message) FROM history), 0))"
+            ).fetchone()
         except sqlite3.Error as error:
             raise translated(error) from error
         finally:
             connection.close()
-        self._last_number = last or 0
+        self._last_number = last
         writer = self._pool(str(path), open_for_writing, 1)
         self._readers = self._pool(
             f"{path.absolute().as_uri()}?mode=ro", open_for_reading, _READERS
         )
-        self._writer = GroupCommit(writer)
+        self._writer = GroupCommit(writer, self._room.look)
 
         def recover(db: sqlite3.Cursor) -> Recovery:
             spoolrows.sweep(db)
@@ -162,9 +160,8 @@ class SQLiteSpool:
         self._lock.release()
 
     def capacity(self) -> Capacity:
-        """Tell what the file system has left for us."""
-        facts = os.statvfs(self._directory)
-        return Capacity(facts.f_bavail * facts.f_frsize, self._reserve)
+        """Tell how much room there is for mail."""
+        return self._room.capacity()
 
     # Accepting
 
@@ -173,7 +170,9 @@ class SQLiteSpool:
         # 2 ** 21 ids to a millisecond; a clock set back does not make one twice.
         number = int(self._now() * 1000) << 21 | secrets.randbits(20)
         self._last_number = number = max(number, self._last_number + 1)
-        return _SQLiteIncoming(self._writer, self._now, number, envelope)
+        return SQLiteIncoming(
+            self._writer, self._room, self._now, number, envelope, self._left_behind.add
+        )
 
     # Delivering
 
@@ -205,7 +204,9 @@ class SQLiteSpool:
     def recover(
         self, doubt: Doubt = Doubt.RETRY, *, horizon: float = float("inf")
     ) -> Deferred[Recovery]:
-        """Take back leases that ran out."""
+        """Take back leases that ran out, and drop what could not be dropped before."""
+        while self._left_behind:
+            self._drop(self._left_behind.pop())
         now, expired = self._now(), self._monotonic()
 
         def recover(db: sqlite3.Cursor) -> Recovery:
@@ -214,9 +215,14 @@ class SQLiteSpool:
 
         return self._writer.run(recover)
 
+    def _drop(self, number: int) -> None:
+        self._run(spoolrows.delete_message, number).addErrback(
+            lambda _: self._left_behind.add(number)
+        )
+
     def body(self, message: str) -> BodyReader:
         """Read a message's octets."""
-        return _SQLiteBody(self._readers, message_number(message))
+        return SQLiteBody(self._readers, message_number(message))
 
     def expire(self, age: float, detail: str) -> Deferred[int]:
         """Give up what waits of old messages."""
@@ -275,163 +281,4 @@ class SQLiteSpool:
         return self._writer.run(lambda db: statement(db, *arguments))
 
     def _read(self, query: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        return _reading(self._readers, lambda db: query(db, *arguments))
-
-
-def _reading(pool: adbapi.ConnectionPool, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
-    def read(connection: adbapi.Connection) -> T:
-        try:
-            return query(connection.cursor())
-        except sqlite3.Error as error:
-            raise translated(error) from error
-
-    outcome: Deferred[T] = pool.runWithConnection(read)
-    return outcome
-
-
-class _SQLiteIncoming:
-    """A message on its way in: at most one piece is being written while the next one fills."""
-
-    def __init__(
-        self, writer: GroupCommit, now: Callable[[], float], number: int, envelope: NewMessage
-    ) -> None:
-        self._writer = writer
-        self._now = now
-        self._number = number
-        self._envelope = envelope
-        self._filling: list[bytes] = []
-        self._filled = 0
-        self._pieces = 0
-        self._size = 0
-        self._checksum = 0
-        self._writing: Deferred[None] | None = None
-        self._ended = False
-
-    @property
-    def id(self) -> str:
-        return queue_id(self._number)
-
-    def write(self, chunk: bytes) -> Deferred[None] | None:
-        if self._ended:
-            raise SpoolError("the message has ended")
-        self._size += len(chunk)
-        self._checksum = zlib.crc32(chunk, self._checksum)
-        self._filling.append(chunk)
-        self._filled += len(chunk)
-        if self._filled < PIECE:
-            return None
-        earlier, self._writing = self._writing, self._write_pieces()
-        if earlier is None:
-            return None
-        # Two pieces are in memory now, and no third may begin before the first is stored.
-        return earlier
-
-    def _write_pieces(self) -> Deferred[None]:
-        octets = b"".join(self._filling)
-        pieces = [
-            (self._pieces + index, octets[start : start + PIECE])
-            for index, start in enumerate(range(0, len(octets), PIECE))
-        ]
-        self._pieces += len(pieces)
-        self._filling, self._filled = [], 0
-
-        def insert(db: sqlite3.Cursor) -> None:
-            for number, piece in pieces:
-                spoolrows.insert_chunk(db, self._number, number, piece)
-
-        return self._writer.run(insert)
-
-    def commit(self) -> Deferred[str]:
-        if self._ended:
-            raise SpoolError("the message has ended")
-        self._ended = True
-        last = b"".join(self._filling)
-        self._filling = []
-        earlier = self._writing if self._writing is not None else succeed(None)
-        self._writing = None
-
-        def insert(db: sqlite3.Cursor) -> None:
-            if last or not self._pieces:
-                spoolrows.insert_chunk(db, self._number, self._pieces, last)
-            spoolrows.insert_message(
-                db, self._now(), self._number, self._envelope, self._size, self._checksum
-            )
-
-        return earlier.addCallback(lambda _: self._writer.run(insert)).addCallbacks(
-            lambda _: self.id, self._commit_failed
-        )
-
-    def _commit_failed(self, failure: Any) -> Any:
-        self._forget()
-        return failure
-
-    def abort(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._filling = []
-            self._forget()
-
-    def _forget(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.addErrback(lambda _: None)
-        if self._pieces:
-            # If this fails too, the sweep of the next start does it.
-            self._writer.run(lambda db: spoolrows.delete_chunks(db, self._number)).addErrback(
-                lambda _: None
-            )
-
-
-class _SQLiteBody:
-    """Reads the pieces of a message one after the other and checks the sum before it says "end"."""
-
-    def __init__(self, readers: adbapi.ConnectionPool, number: int) -> None:
-        self._readers = readers
-        self._message = number
-        self._piece = memoryview(b"")
-        self._next = 0
-        self._size = 0
-        self._checksum = 0
-        self._closed = False
-
-    def read(self) -> bytes | Deferred[bytes]:
-        if self._piece:
-            return self._slice()
-        if self._closed:
-            return b""
-        return _reading(self._readers, self._fetch).addCallback(self._fetched)
-
-    def close(self) -> None:
-        self._closed = True
-        self._piece = memoryview(b"")
-
-    def _fetch(self, db: sqlite3.Cursor) -> tuple[bytes | None, tuple[int, int] | None]:
-        row = db.execute(
-            "SELECT octets FROM chunk WHERE message = ? AND number = ?",
-            (self._message, self._next),
-        ).fetchone()
-        if row is not None:
-            return row[0], None
-        facts = db.execute(
-            "SELECT size, checksum FROM message WHERE id = ?", (self._message,)
-        ).fetchone()
-        return None, facts
-
-    def _fetched(self, found: tuple[bytes | None, tuple[int, int] | None]) -> bytes:
-        octets, facts = found
-        if octets is None:
-            if facts != (self._size, self._checksum):
-                raise CorruptMessageError(
-                    f"the mail data of {queue_id(self._message)} does not match its checksum"
-                )
-            return b""
-        self._next += 1
-        self._size += len(octets)
-        self._checksum = zlib.crc32(octets, self._checksum)
-        self._piece = memoryview(octets)
-        return self._slice()
-
-    def _slice(self) -> bytes:
-        chunk = bytes(self._piece[:READ_SIZE])
-        self._piece = self._piece[READ_SIZE:]
-        return chunk
+        return reading(self._readers, lambda db: query(db, *arguments))
