@@ -66,7 +66,7 @@ class SMTPServerFactory(ServerFactory):
         """Make the protocol of one client, which may be one that shows it out."""
         refusal = self._refusal(addr)
         if refusal is None:
-            return SMTPServerProtocol(self)
+            return self.make_protocol(None)
         most = self.options.max_clients
         if most is not None and len(self._protocols) >= 2 * most:
             # To say so takes a connection for as long as the client does not close it.
@@ -74,7 +74,11 @@ class SMTPServerFactory(ServerFactory):
         if self.options.implicit_tls:
             # There is no way to say so before a handshake, which would cost more than serving.
             return None
-        return SMTPServerProtocol(self, refusal)
+        return self.make_protocol(refusal)
+
+    def make_protocol(self, turned_away: Reply | None) -> SMTPServerProtocol:
+        """Make a protocol: one that serves, or one that only says why it does not."""
+        return SMTPServerProtocol(self, turned_away)
 
     def _refusal(self, addr: IAddress | None) -> Reply | None:
         options = self.options

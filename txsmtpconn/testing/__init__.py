@@ -1,4 +1,4 @@
-"""The test kit: an in-memory network, peers that follow a script, and throw-away certificates.
+"""The test kit: a server that captures mail, an in-memory network, peers that follow a script.
 
 Importing this package imports no Twisted, so that a pytest plugin which names it costs nothing;
 each name is loaded when it is first used.
@@ -10,22 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from txsmtpconn.testing.capture import CaptureServer as CaptureServer
+    from txsmtpconn.testing.captured import CapturedMessage as CapturedMessage
+    from txsmtpconn.testing.captured import CapturedSession as CapturedSession
+    from txsmtpconn.testing.captured import MissingMessages as MissingMessages
     from txsmtpconn.testing.certificates import CertificateZoo as CertificateZoo
     from txsmtpconn.testing.network import MemoryLink as MemoryLink
     from txsmtpconn.testing.network import MemoryNetwork as MemoryNetwork
     from txsmtpconn.testing.peer import ScriptedPeer as ScriptedPeer
+    from txsmtpconn.testing.process import CaptureProcess as CaptureProcess
     from txsmtpconn.testing.results import failure_result_of as failure_result_of
     from txsmtpconn.testing.results import no_result_of as no_result_of
     from txsmtpconn.testing.results import success_result_of as success_result_of
+    from txsmtpconn.testing.rules import Rule as Rule
     from txsmtpconn.testing.stream import Fault as Fault
     from txsmtpconn.testing.transport import MemoryTransport as MemoryTransport
 
 _HOMES = {
+    "CaptureProcess": "process",
+    "CaptureServer": "capture",
+    "CapturedMessage": "captured",
+    "CapturedSession": "captured",
     "CertificateZoo": "certificates",
     "Fault": "stream",
     "MemoryLink": "network",
     "MemoryNetwork": "network",
     "MemoryTransport": "transport",
+    "MissingMessages": "captured",
+    "Rule": "rules",
     "ScriptedPeer": "peer",
     "failure_result_of": "results",
     "no_result_of": "results",
@@ -33,11 +45,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "CaptureProcess",
+    "CaptureServer",
+    "CapturedMessage",
+    "CapturedSession",
     "CertificateZoo",
     "Fault",
     "MemoryLink",
     "MemoryNetwork",
     "MemoryTransport",
+    "MissingMessages",
+    "Rule",
     "ScriptedPeer",
     "failure_result_of",
     "no_result_of",

@@ -1,0 +1,190 @@
+"""A capture server in a process of its own, for code that is not written for Twisted.
+
+    with CaptureServer.running() as server:
+        server.reject(rcpt="bob@b.test", code=550)
+        send_mail(server.host, server.port)
+        (message,) = server.wait_for(1)
+
+Calls go through a pipe, one JSON object to a line, and block until they are answered; in asyncio,
+``await asyncio.to_thread(server.wait_for, 1)``. The other process ends when this one closes the
+pipe, however this one ends. This module imports no Twisted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from txsmtpconn.errors import ConfigError
+from txsmtpconn.testing.captured import CapturedMessage, CapturedSession, MissingMessages
+from txsmtpconn.testing.rules import Rule, Ruled
+
+#: Seconds that the process has to end before it is killed.
+_PATIENCE = 10.0
+
+_ROOT = Path(__file__).resolve().parents[2]
+_ERRORS: dict[str, type[Exception]] = {
+    error.__name__: error for error in (ConfigError, MissingMessages)
+}
+
+
+class CaptureProcess(Ruled):
+    """A capture server in another process: `CaptureServer` without Deferreds.
+
+    Its methods may be called from any thread; each waits for its answer, and the others for it.
+
+    Args:
+        **options: Those of `CaptureServer` but ``reactor`` and ``network``; plain values.
+
+    Attributes:
+        host: Where it listens: an address, or the path of a unix socket.
+        port: The TCP port; 0 where there is none.
+        url: What `connect` and `SMTPTransport` take.
+        ca_file: The authority that a client must trust; None without TLS.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.host = ""
+        self.port = 0
+        self.url = ""
+        self.ca_file: Path | None = None
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self._turn = threading.Lock()
+
+    # -- life
+
+    def start(self) -> CaptureProcess:
+        """Start the process, and listen.
+
+        Raises:
+            ConfigError: An option is wrong, or it runs already.
+        """
+        if self._process is not None:
+            raise ConfigError("the server runs already")
+        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._process = subprocess.Popen(
+            # -P: what lies in the working directory is not to be imported.
+            [sys.executable, "-P", "-m", "txsmtpconn.testing.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment,
+        )
+        try:
+            place = self._call("start", **self._options)
+        except BaseException:
+            self.stop()
+            raise
+        self.host, self.port, self.url = place["host"], place["port"], place["url"]
+        self.ca_file = None if place["ca_file"] is None else Path(place["ca_file"])
+        return self
+
+    def stop(self) -> None:
+        """End the process, and wait until it has ended. Stopped already, do nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def __enter__(self) -> CaptureProcess:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # -- what came
+
+    @property
+    def messages(self) -> list[CapturedMessage]:
+        """Every message that was accepted, in order."""
+        return [CapturedMessage.from_json(told) for told in self._call("messages")]
+
+    @property
+    def sessions(self) -> list[CapturedSession]:
+        """Every session, in order, as it is now."""
+        return [CapturedSession.from_json(told) for told in self._call("sessions")]
+
+    @property
+    def transcript(self) -> str:
+        """What was said in every session, secrets and mail data left out."""
+        return "\n".join(map(str, self.sessions))
+
+    def wait_for(self, count: int = 1, timeout: float = 5.0) -> list[CapturedMessage]:
+        """Wait until so many messages have come since the start, or since `clear`.
+
+        Args:
+            count: How many.
+            timeout: Seconds.
+
+        Raises:
+            MissingMessages: They have not come; it tells what came and what was said.
+        """
+        told = self._call("wait_for", count=count, timeout=timeout)
+        return [CapturedMessage.from_json(each) for each in told]
+
+    def clear(self) -> None:
+        """Forget the messages, and the sessions that have ended."""
+        self._call("clear")
+
+    # -- rules
+
+    def add_rule(self, rule: Rule) -> Rule:
+        """Add a rule behind the others; return it with its number."""
+        return Rule.from_json(self._call("add_rule", rule=rule.as_json()))
+
+    def hits(self, rule: Rule) -> int:
+        """Return how often a rule has struck."""
+        return int(self._call("hits", rule=rule.as_json()))
+
+    def clear_rules(self) -> None:
+        """Let it behave from now on."""
+        self._call("clear_rules")
+
+    # -- the pipe
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        with self._turn:
+            process = self._process
+            if process is None:
+                raise RuntimeError("the capture server is not running")
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                request = json.dumps({"call": name, "arguments": arguments})
+            except TypeError as reason:
+                raise ConfigError(
+                    f"an option cannot be told to another process: {reason}"
+                ) from None
+            try:
+                process.stdin.write(request + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except BrokenPipeError:
+                line = ""
+        if not line:
+            raise RuntimeError("the capture server's process has ended")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise _ERRORS.get(answer["kind"], RuntimeError)(answer["error"])
+        return answer["result"]
