@@ -80,7 +80,7 @@ class Connection:
         assert not self.leaving, "given to a connection that was quit"
         assert self.probe is None, "given to a connection that owes a sign of life"
         silence = self.world.clock.seconds() - self.heard_at
-        assert self.under_way or silence < PROBE_AFTER, "given to one that may be dead"
+        assert self.under_way or self.dead or silence < PROBE_AFTER, "given to one that may be dead"
         self.begun += 1
         self.world.begins(envelope, self)
         sending = Sending(envelope, Deferred(lambda _: self.cancel(sending)))
@@ -193,6 +193,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Make a pool, to be closed when all is done or in the midst of things."""
         self.abruptly = abruptly
         self.decided: set[str] = set()
+        self.attempts: Counter[str] = Counter()
         self.clock = Clock()
         self.openings: list[Deferred[SMTPConnection]] = []
         self.connections: list[Connection] = []
@@ -245,6 +246,8 @@ class PoolMachine(RuleBasedStateMachine):
             assert not set(addresses) & {each.address for each in other.envelope.recipients}
         assert all(self.delivered[address] == 0 for address in addresses)
         self.readings[sent.serial] += 1
+        self.attempts.update(addresses)
+        assert all(self.attempts[each] <= 1 + self.options.max_requeues for each in addresses)
         if sent.kind == "once":
             assert self.readings[sent.serial] == 1, "read twice"
         else:
@@ -274,7 +277,8 @@ class PoolMachine(RuleBasedStateMachine):
         for outcome in outcomes:
             if outcome.error is None or not isinstance(outcome.error, ConnectionLostError):
                 self.decided.add(outcome.address)
-            if outcome.delivery is Delivery.IN_DOUBT:
+            exhausted = self.attempts[outcome.address] > self.options.max_requeues
+            if exhausted or outcome.delivery is Delivery.IN_DOUBT:
                 self.decided.add(outcome.address)
             doubtful = outcome.delivery is Delivery.IN_DOUBT and "a.test" in outcome.address
             if outcome.delivery is Delivery.ACCEPTED or doubtful:

@@ -79,7 +79,7 @@ class Message:
         self.arrived_at = now
         self.deferred: Deferred[SendResult] | None = Deferred(lambda _: cancel(self))
         self.parts = [Part(self, envelope)]
-        self._later: deque[Sequence[int]] = deque()
+        self._later: deque[Part] = deque()
 
     @property
     def is_shareable(self) -> bool:
@@ -97,12 +97,12 @@ class Message:
         """
         first, *others = groups
         part.narrow(first)
-        if not self.is_shareable:
-            self._later.extend(others)
-            return [part]
-        more = [Part(self, self.envelope) for _ in others]
+        more = [Part(self, self.envelope, part.requeues) for _ in others]
         for each, places in zip(more, others, strict=True):
             each.narrow(places)
+        if not self.is_shareable:
+            self._later.extend(more)
+            return [part]
         self.parts += more
         return [part, *more]
 
@@ -118,8 +118,7 @@ class Message:
             return None
         self.record(part, outcome)
         if self._later and not self.cancelled:
-            following = Part(self, self.envelope)
-            following.narrow(self._later.popleft())
+            following = self._later.popleft()
             self.parts.append(following)
             return following
         if not self.parts:
@@ -187,13 +186,13 @@ class Part:
         sending: The connection's Deferred while they are under way.
     """
 
-    requeues = 0
     places: Sequence[int] | None = None
     sending: Deferred[SendResult] | None = None
 
-    def __init__(self, message: Message, envelope: Envelope) -> None:
+    def __init__(self, message: Message, envelope: Envelope, requeues: int = 0) -> None:
         self.message = message
         self.envelope = envelope
+        self.requeues = requeues
 
     @property
     def all_places(self) -> Sequence[int]:
@@ -250,6 +249,10 @@ class Part:
             RecipientOutcome(recipient.address, None, outcome.delivery, outcome)
             for recipient in self.envelope.recipients
         ]
+
+    def tells_of_connection(self, outcome: SendResult | SMTPError) -> bool:
+        """Whether the connection failed, if only for some of the recipients."""
+        return any(isinstance(each.error, OF_THE_CONNECTION) for each in self.outcomes(outcome))
 
     def unsent(self, outcome: SendResult | SMTPError) -> list[int]:
         """Return the places of those whom nothing has reached, for the connection's own sake."""

@@ -192,7 +192,7 @@ class Pool:
         """Return why a message need not wait, or None."""
         most = self._options.max_waiting
         if self._closing:
-            return PoolError("the pool is closed", command="API")
+            return _closed()
         if most is not None and len(self._waiting) >= most:
             text = f"{len(self._waiting)} messages are waiting already"
             return PoolError(text, command="API")
@@ -219,7 +219,7 @@ class Pool:
         self._given_up = True
         waiting, self._waiting = self._waiting, deque()
         for part in waiting:
-            self._settle(part, PoolError("the pool was closed", command="API"))
+            self._settle(part, _closed())
         for member in list(self._roster.members):
             self._roster.drop(member)
         self._dispatch()
@@ -320,8 +320,9 @@ class Pool:
         part.sending = None
         now = member.idle_since = self._clock.seconds()
         outcome = result if isinstance(result, SendResult) else _error_of(result)
-        if isinstance(outcome, OF_THE_CONNECTION):
+        if part.tells_of_connection(outcome):
             member.retiring = True
+        if isinstance(outcome, OF_THE_CONNECTION):
             if not member.proven and not isinstance(outcome, PoolError):
                 alone = self._roster.has_none_but(member)
                 self._breaker.failed(member.failures, now, outcome, alone=alone)
@@ -364,12 +365,16 @@ class Pool:
         message = part.message
         following = message.settle(part, outcome)
         while following is not None and self._given_up:
-            following = message.settle(following, outcome)
+            following = message.settle(following, _closed())
         if following is not None:
             self._enqueue(following)
         elif not message.parts:
             self._counts.sent += message.succeeded
             self._counts.failed += not message.succeeded
+
+
+def _closed() -> SMTPError:
+    return PoolError("the pool is closed", command="API")
 
 
 def _was_answered(outcome: SendResult | SMTPError) -> bool:

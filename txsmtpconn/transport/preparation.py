@@ -65,6 +65,15 @@ def envelope_addresses(head: bytes) -> tuple[str, list[str]]:
     """
     # RFC 6532: a header section is UTF-8 where it is not ASCII.
     parsed = HeaderParser(policy=SMTPUTF8).parsestr(head.decode("utf-8", "surrogateescape"))
+    return named_in(parsed)
+
+
+def named_in(parsed: Any) -> tuple[str, list[str]]:
+    """Do the same for a message object whose policy parses addresses.
+
+    Raises:
+        EnvelopeError: As for `envelope_addresses`.
+    """
     prefix = "Resent-" if parsed["Resent-From"] or parsed["Resent-Sender"] else ""
     senders = _addresses(parsed, prefix + "Sender") or _addresses(parsed, prefix + "From")
     if not senders:

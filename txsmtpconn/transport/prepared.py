@@ -22,7 +22,7 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConfigError, EnvelopeError, MessageError
 from txsmtpconn.net.bodies import Body
 from txsmtpconn.net.streams import MemorySource, MessageSource, message_source
-from txsmtpconn.transport.preparation import envelope_addresses, head_of, without_bcc
+from txsmtpconn.transport.preparation import envelope_addresses, head_of, named_in, without_bcc
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.path import parse_mailbox
@@ -45,8 +45,12 @@ class PreparedMessage:
     def __init__(self, message: Message[Any, Any], envelope: Envelope | None) -> None:
         self._message = message
         self._source = source = _rendered(message)
-        head = _head(source)
-        self.envelope = Envelope(*envelope_addresses(head)) if envelope is None else envelope
+        if envelope is None:
+            # Its own fields tell better than what is made of them for the wire.
+            by_object = isinstance(message, EmailMessage)
+            named = named_in(message) if by_object else envelope_addresses(_head(source))
+            envelope = Envelope(*named)
+        self.envelope = envelope
         self.message_id = str(message["Message-ID"])
         self._complete = MemorySource(_without_bcc(source), source.smtputf8)
         self._seven_bit: MemorySource | None = None
