@@ -291,6 +291,14 @@ def test_without_a_certificate_nothing_is_not_enough(certificate_zoo: Certificat
     assert "not complete" in str(visit.is_refused(Credentials()))
 
 
+def test_a_claim_to_be_somebody_needs_a_certificate(certificate_zoo: CertificateZoo) -> None:
+    """Under TLS, but nothing was shown: refused, and no hook is asked."""
+    visit = Visit(certificate_zoo, ["EXTERNAL"])
+    error = visit.is_refused(Credentials("alice@a.test", mechanism="EXTERNAL"))
+    assert error.response_code == 535
+    assert visit.door.claims == []
+
+
 def test_anonymous_is_used_by_name_only(certificate_zoo: CertificateZoo) -> None:
     """By the credentials' or the option's."""
     visit = Visit(certificate_zoo, ["ANONYMOUS"])
@@ -443,9 +451,10 @@ def test_success_before_the_proof_is_no_success(
     assert call.is_over()
 
 
-def test_a_success_cannot_make_a_weaker_mechanism_say_its_next_word() -> None:
-    """LOGIN: a 235 with base64 behind it is no prompt, and the password stays at home."""
-    call = dial("LOGIN", expect("AUTH LOGIN"), send("235 VXNlcm5hbWU6"), expect_close())
+@pytest.mark.parametrize("mechanism", ["LOGIN", "CRAM-MD5"])
+def test_a_success_cannot_take_the_place_of_a_challenge(mechanism: str) -> None:
+    """A 235 with base64 behind it is answered with nothing, so nothing can have been proved."""
+    call = dial(mechanism, expect(f"AUTH {mechanism}"), send("235 VXNlcm5hbWU6"), expect_close())
     assert isinstance(call.failure_of(call.ready.login(WHO)), ProtocolError)
     assert call.is_over()
 

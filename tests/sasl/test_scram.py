@@ -460,6 +460,20 @@ def test_a_wrong_proof_is_refused(values: dict[str, bytes]) -> None:
         server.step(right)
 
 
+def test_a_proof_over_another_nonce_is_refused() -> None:
+    """Whoever knows the password, too: the nonce is what keeps an old dialogue from being used."""
+    server, _ = at_the_proof()
+    asked = b"r=abcXYZ,s=%b,i=4096" % b64encode(KEYS.salt)
+    without_proof = b"c=biws,r=abcOLD"
+    salted = SHA_256.salted(b"pencil", KEYS.salt, KEYS.iterations)
+    key = SHA_256.client_key(salted)
+    message = b",".join((b"n=user,r=abc", asked, without_proof))
+    signature = SHA_256.hmac(SHA_256.digest(key), message)
+    proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
+    with pytest.raises(NotProved):
+        server.step(without_proof + b",p=" + b64encode(proof))
+
+
 @pytest.mark.parametrize(
     "final",
     [
