@@ -50,11 +50,12 @@ def meeting(door: Door, *mechanisms: str, **options: Any) -> tuple[Any, Meeting]
 
 
 def test_a_refused_token_is_explained_before_the_reply() -> None:
-    """The JSON, the client's acknowledgement, 535; then the next dialogue."""
+    """The JSON, the client's acknowledgement, 535; then the next dialogue, or another command."""
     hand, met = meeting(Door(False), "XOAUTH2")
     for _ in range(2):
         assert codes(met.says(hand, b"AUTH XOAUTH2 " + TOKEN + b"\r\n")) == [334]
         assert met.says(hand, b"\r\n") == b"535 5.7.8 Authentication credentials invalid\r\n"
+    assert codes(met.says(hand, b"MAIL FROM:<a@b.test>\r\n")) == [535]
     met.ends()
 
 
