@@ -37,7 +37,7 @@ class FakeConnection:
 
     def send(self, envelope: Envelope, message: Any) -> Deferred[SendResult]:
         """Take a message."""
-        self.messages.append(message.whole)
+        self.messages.append(message.whole or b"")
         self.envelopes.append(envelope)
         sending: Deferred[SendResult] = Deferred(
             lambda deferred: deferred.errback(SendCancelled("cancelled"))
@@ -112,9 +112,9 @@ class Bench:
         self.openings.append(Deferred(lambda opening: opening.errback(SendCancelled("x"))))
         return self.openings[-1]
 
-    def open(self) -> FakeConnection:
+    def open(self, extensions: Extensions = EMPTY) -> FakeConnection:
         """Let the oldest connection attempt succeed."""
-        connection = FakeConnection()
+        connection = FakeConnection(extensions)
         self.connections.append(connection)
         opening = next(each for each in self.openings if not each.called)
         opening.callback(cast(SMTPConnection, connection))

@@ -9,18 +9,24 @@ from twisted.internet.defer import fail, succeed
 
 from tests.transport.bench import ENVELOPE, RESULT, Bench, FakeConnection
 from txsmtpconn.client.protocol import SMTPConnection
+from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import (
     AuthenticationError,
     ConfigError,
     ConnectionLostError,
+    DeadlineError,
     EnvelopeError,
     MessageError,
     PoolError,
+    ProtocolError,
+    SMTPError,
     SocketError,
 )
 from txsmtpconn.net.cancelled import SendCancelled
-from txsmtpconn.outcome import Delivery
+from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult
 from txsmtpconn.transport import PoolOptions, opened_by
+from txsmtpconn.wire.extensions import Extensions
+from txsmtpconn.wire.reply import Reply
 
 
 def test_a_connection_is_opened_when_there_is_mail_and_used_again() -> None:
@@ -346,3 +352,320 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     """Each is refused by name."""
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PoolOptions(**wrong)
+
+
+def test_no_window_sees_more_messages_than_the_rate_allows() -> None:
+    """``rate_limit`` within any ``rate_delta`` seconds, and no connections for who must wait."""
+    bench = Bench(max_connections=5, max_in_flight=9, rate_limit=2, rate_delta=1.0)
+    bench.send(b"1", b"2", b"3", b"4", b"5")
+    assert bench.attempts == 2
+    one, two = bench.open(), bench.open()
+    assert bench.pool.in_flight == 2
+    bench.clock.advance(0.5)
+    one.answer()
+    bench.clock.advance(0.25)
+    assert bench.pool.in_flight == 1
+    bench.clock.advance(0.25)
+    assert bench.pool.in_flight == 2
+    assert bench.attempts == 3
+    bench.open()
+    assert bench.pool.in_flight == 3
+    one.answer()
+    two.answer()
+    assert bench.pool.waiting == 1
+    bench.clock.advance(1.0)
+    assert bench.pool.waiting == 0
+
+
+def test_a_connection_that_was_silent_shows_that_it_lives_first() -> None:
+    """NOOP after ``probe_after`` seconds; the message goes when it is answered."""
+    bench = Bench(max_connections=1, probe_after=5, idle_timeout=60)
+    bench.send(b"1")
+    connection = bench.open()
+    connection.answer()
+    bench.clock.advance(4.9)
+    bench.send(b"2")
+    connection.answer()
+    assert connection.messages == [b"1", b"2"]
+    bench.clock.advance(5)
+    bench.send(b"3")
+    assert connection.messages == [b"1", b"2"]
+    connection.probes[0].callback(None)
+    assert connection.messages == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_connection_that_shows_no_life_costs_no_message(silent: bool) -> None:
+    """It is dropped, and another opened; a half-open one is not waited for."""
+    bench = Bench(max_connections=1, probe_after=5, idle_timeout=60, max_requeues=0)
+    bench.send(b"1")
+    connection = bench.open()
+    connection.answer()
+    bench.clock.advance(5)
+    bench.send(b"2")
+    if silent:
+        bench.clock.advance(5)
+    else:
+        connection.probes[0].errback(ConnectionLostError("lost"))
+    assert connection.dropped
+    bench.open().answer()
+    assert bench.outcomes[b"2"] is RESULT
+
+
+def test_who_refuses_noop_is_there_as_well() -> None:
+    """A server without NOOP answers, and that was the question."""
+    bench = Bench(max_connections=1, probe_after=5, idle_timeout=60)
+    bench.send(b"1")
+    connection = bench.open()
+    connection.answer()
+    bench.clock.advance(5)
+    bench.send(b"2")
+    connection.probes[0].errback(ProtocolError("no", reply=Reply.of(502, "what?")))
+    assert connection.messages == [b"1", b"2"]
+
+
+def test_the_connection_used_last_is_used_next() -> None:
+    """The others fall asleep, so that few connections do the work of many."""
+    bench = Bench(max_connections=2, max_in_flight=1)
+    bench.send(b"1", b"2")
+    one, two = bench.open(), bench.open()
+    two.answer()
+    bench.clock.advance(1)
+    one.answer()
+    for body in (b"3", b"4", b"5"):
+        bench.clock.advance(1)
+        bench.send(body)
+        one.answer()
+    assert one.messages == [b"1", b"3", b"4", b"5"]
+
+
+def test_waiting_has_a_deadline() -> None:
+    """ETIMEDOUT after ``queue_timeout``, and nothing was sent."""
+    bench = Bench(max_connections=1, max_in_flight=1, queue_timeout=20)
+    bench.send(b"1")
+    bench.open()
+    bench.clock.advance(10)
+    bench.send(b"2")
+    bench.clock.advance(19.9)
+    assert b"2" not in bench.outcomes
+    bench.clock.advance(0.1)
+    error = bench.outcomes[b"2"]
+    assert isinstance(error, DeadlineError)
+    assert error.delivery is Delivery.NOT_SENT
+    assert b"1" not in bench.outcomes
+
+
+def test_a_connection_attempt_that_never_ends_holds_nobody_for_ever() -> None:
+    """The queue's deadline holds there too."""
+    bench = Bench(queue_timeout=20)
+    bench.send(b"1")
+    bench.clock.advance(20)
+    assert isinstance(bench.outcomes[b"1"], DeadlineError)
+
+
+def test_a_dead_host_trips_a_breaker() -> None:
+    """From the second failure on, whoever asks during the pause is told at once what is wrong."""
+    bench = Bench(max_connections=1)
+    for body in (b"1", b"2"):
+        bench.send(body)
+        bench.refuse()
+    assert bench.attempts == 2
+    bench.send(b"3", b"4")
+    assert bench.attempts == 2
+    assert isinstance(bench.outcomes[b"4"], SocketError)
+    assert bench.outcomes[b"4"] is not bench.outcomes[b"3"]
+    bench.clock.advance(1.0)
+    bench.send(b"5")
+    assert bench.attempts == 3
+    bench.open().answer()
+    assert bench.outcomes[b"5"] is RESULT
+
+
+def test_pauses_grow_and_have_an_end() -> None:
+    """1, 2, 4 ... up to 60 seconds."""
+    bench = Bench(max_connections=1)
+    pauses = []
+    for at in range(12):
+        bench.clock.advance(bench.pool.figures().pause)
+        bench.send(b"%d" % at)
+        bench.refuse()
+        pauses.append(bench.pool.figures().pause)
+    assert pauses == pytest.approx([0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60])
+
+
+def test_a_server_that_restarts_is_waited_for_if_it_had_worked() -> None:
+    """Some failures in a row, with pauses; then whoever waits is told."""
+    bench = Bench(max_connections=1, max_requeues=3)
+    bench.send(b"1")
+    connection = bench.open()
+    connection.answer()
+    connection.gone()
+    bench.send(b"2")
+    for pause in (0.0, 1.0, 2.0):
+        bench.refuse()
+        assert b"2" not in bench.outcomes
+        bench.clock.advance(pause)
+    bench.open().answer()
+    assert bench.outcomes[b"2"] is RESULT
+    bench.connections[-1].gone()
+    bench.send(b"3")
+    for pause in (0.0, 1.0, 2.0):
+        bench.refuse()
+        bench.clock.advance(pause)
+    bench.refuse()
+    assert isinstance(bench.outcomes[b"3"], SocketError)
+
+
+def test_a_refused_login_is_not_waited_out() -> None:
+    """A permanent error is told at once, whatever had worked before."""
+    bench = Bench(max_connections=1)
+    bench.send(b"1")
+    connection = bench.open()
+    connection.answer()
+    connection.gone()
+    bench.send(b"2")
+    bench.refuse(AuthenticationError("no"))
+    assert isinstance(bench.outcomes[b"2"], AuthenticationError)
+
+
+def test_an_error_told_to_many_tells_nothing_of_another_message() -> None:
+    """The reason is the server's; the recipients are each message's own."""
+    bench = Bench(max_connections=1, max_requeues=0)
+    bench.send(b"1")
+    outcome = RecipientOutcome("r@y.test", None, Delivery.IN_DOUBT, ConnectionLostError("x"))
+    error = ConnectionLostError("x", delivery=Delivery.IN_DOUBT, recipients=[outcome])
+    bench.open().answer(0, error)
+    assert bench.outcomes[b"1"] is error
+    bench.connections[0].gone()
+    bench.send(b"2")
+    bench.open().die()
+    bench.send(b"3")
+    assert bench.outcomes[b"3"].delivery is Delivery.NOT_SENT
+    assert bench.outcomes[b"3"].recipients == ()
+
+
+def split_by(*limits: str) -> Extensions:
+    """Return the extensions of a server with limits (RFC 9422)."""
+    return Extensions({"LIMITS": limits})
+
+
+def accepted(envelope: Envelope) -> SendResult:
+    """Return a result that is good for everybody."""
+    return SendResult(
+        tuple(
+            RecipientOutcome(recipient.address, Reply.of(250, "ok"), Delivery.ACCEPTED)
+            for recipient in envelope.recipients
+        ),
+        reply=Reply.of(250, "ok"),
+    )
+
+
+def test_recipients_of_many_domains_are_spread_over_the_pool() -> None:
+    """RCPTDOMAINMAX: a transaction for each group, one result with everybody in his place."""
+    bench = Bench(max_connections=2, max_in_flight=1)
+    bench.send(b"0")
+    one = bench.open(split_by("RCPTDOMAINMAX=1"))
+    one.answer()
+    envelope = Envelope("s@x.test", ["a@y.test", "b@z.test", "c@Y.test"])
+    outcomes: list[Any] = []
+    bench.pool.send(envelope, b"1").addBoth(outcomes.append)
+    assert [each.address for each in one.envelopes[-1].recipients] == ["a@y.test", "c@Y.test"]
+    two = bench.open(split_by("RCPTDOMAINMAX=1"))
+    assert [each.address for each in two.envelopes[-1].recipients] == ["b@z.test"]
+    two.answer(0, EnvelopeError("no", reply=Reply.of(550, "no"), delivery=Delivery.REJECTED))
+    assert not outcomes
+    one.answer(0, accepted(one.envelopes[-1]))
+    [result] = outcomes
+    assert [each.address for each in result.recipients] == ["a@y.test", "b@z.test", "c@Y.test"]
+    assert result.accepted == ["a@y.test", "c@Y.test"]
+    assert result.rejected == ["b@z.test"]
+
+
+def test_what_can_be_read_at_one_place_only_is_sent_one_part_after_the_other() -> None:
+    """Two connections that read one file at a time would each get half of it."""
+    bench = Bench(max_connections=2, max_in_flight=2)
+    bench.send(b"0")
+    one = bench.open(split_by("RCPTMAX=1"))
+    one.answer()
+    envelope = Envelope("s@x.test", ["a@y.test", "b@y.test"])
+    outcomes: list[Any] = []
+    bench.pool.send(envelope, [b"x"]).addBoth(outcomes.append)
+    assert len(one.envelopes) == 2
+    one.answer(0, accepted(one.envelopes[-1]))
+    assert [each.address for each in one.envelopes[-1].recipients] == ["b@y.test"]
+    one.answer(0, accepted(one.envelopes[-1]))
+    assert outcomes[0].accepted == ["a@y.test", "b@y.test"]
+
+
+def test_only_those_go_again_who_got_nothing() -> None:
+    """A connection that died between two transactions of one message."""
+    bench = Bench(max_connections=1)
+    envelope = Envelope("s@x.test", ["a@y.test", "b@y.test", "c@y.test"])
+    outcomes: list[Any] = []
+    bench.pool.send(envelope, b"1").addBoth(outcomes.append)
+    lost = ConnectionLostError("lost")
+    first = bench.open()
+    first.answer(
+        0,
+        SendResult(
+            (
+                RecipientOutcome("a@y.test", Reply.of(250, "ok"), Delivery.ACCEPTED),
+                RecipientOutcome("b@y.test", None, Delivery.IN_DOUBT, lost),
+                RecipientOutcome("c@y.test", None, Delivery.NOT_SENT, lost),
+            )
+        ),
+    )
+    first.gone()
+    second = bench.open()
+    assert [each.address for each in second.envelopes[-1].recipients] == ["c@y.test"]
+    second.answer(0, accepted(second.envelopes[-1]))
+    [result] = outcomes
+    assert result.accepted == ["a@y.test", "c@y.test"]
+    assert result.in_doubt == ["b@y.test"]
+
+
+def test_observers_are_told_when_there_is_room_and_when_all_is_done() -> None:
+    """Each call has a Deferred of its own; it fires at once where it is so already."""
+    bench = Bench(max_connections=1, max_in_flight=1)
+    told: list[str] = []
+    for _ in range(2):
+        bench.pool.when_idle().addCallback(lambda _: told.append("idle"))
+        bench.pool.when_clear().addCallback(lambda _: told.append("clear"))
+    assert told == ["idle", "clear"] * 2
+    bench.send(b"1", b"2")
+    told.clear()
+    bench.pool.when_idle().addCallback(lambda _: told.append("idle"))
+    bench.pool.when_clear().addCallback(lambda _: told.append("clear"))
+    connection = bench.open()
+    connection.answer()
+    assert told == []
+    connection.answer()
+    assert sorted(told) == ["clear", "idle"]
+
+
+def test_figures_tell_what_there_is_and_what_was() -> None:
+    """Gauges and counters, for whoever draws curves."""
+    bench = Bench(max_connections=2, max_in_flight=1)
+    bench.send(b"1", b"2", b"3", b"4")
+    connection = bench.open()
+    connection.answer()
+    bench.refuse()
+    connection.answer(0, EnvelopeError("no", reply=Reply.of(550, "no")))
+    figures = bench.pool.figures()
+    assert (figures.sent, figures.failed, figures.opened, figures.not_opened) == (1, 1, 1, 1)
+    assert (figures.connections, figures.opening, figures.idle) == (1, 0, 0)
+    assert (figures.in_flight, figures.waiting) == (1, 1)
+    connection.die()
+    figures = bench.pool.figures()
+    assert (figures.requeued, figures.died, figures.connections) == (1, 1, 0)
+
+
+def test_a_fault_of_somebodys_code_is_doubt_and_no_silence(logged_failures: list[object]) -> None:
+    """Nobody knows how far the message had come."""
+    bench = Bench()
+    bench.send(b"1")
+    connection = bench.open()
+    wrong: Any = ZeroDivisionError()
+    connection.answer(0, wrong)
+    assert type(bench.outcomes[b"1"]) is SMTPError
+    assert bench.outcomes[b"1"].delivery is Delivery.IN_DOUBT

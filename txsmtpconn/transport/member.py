@@ -26,6 +26,7 @@ class Member:
         begun: How much it was given in all.
         retiring: It gets no more, and is quit when what it has is done.
         leaving: It is being quit, or dropped.
+        failed: It was of no use to a message.
         probing: It owes us a sign of life.
         proven: The server has answered a message over it.
         idle_since: When it began to carry nothing.
@@ -36,6 +37,7 @@ class Member:
     begun = 0
     retiring = False
     leaving = False
+    failed = False
     probing = False
     proven = False
 

@@ -323,7 +323,9 @@ class Pool:
         if part.tells_of_connection(outcome):
             member.retiring = True
         if isinstance(outcome, OF_THE_CONNECTION):
-            if not member.proven and not isinstance(outcome, PoolError):
+            # A limit that the server has told of (MAILMAX) is no failure.
+            member.failed = not isinstance(outcome, PoolError)
+            if member.failed and not member.proven:
                 alone = self._roster.has_none_but(member)
                 self._breaker.failed(member.failures, now, outcome, alone=alone)
         elif _was_answered(outcome):
@@ -351,7 +353,6 @@ class Pool:
         if len(unsent) < len(part.all_places):
             message.record(part, outcome, but=unsent)
             part.narrow(unsent)
-        # A limit that the server has told of (MAILMAX) is no failure.
         part.requeues += not isinstance(outcome, PoolError)
         self._counts.requeued += 1
         self._enqueue(part)

@@ -155,7 +155,7 @@ class Roster:
     def _gone(self, member: Member) -> None:
         """A connection has ended, by us, by the server or by chance."""
         self.members.remove(member)
-        self._counts.died += not member.leaving
+        self._counts.died += member.failed or not member.leaving
         self._changed()
 
     def blame(self, failure: Failure) -> None:
