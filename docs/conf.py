@@ -52,7 +52,8 @@ doctest_test_doctest_blocks = "default"
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|OpenSSL|cryptography|idna|service_identity|collections|email)\b.*"),
     ("py:.*", r"(typing|abc|enum|pathlib|ssl|os|io|types|datetime|sqlite3)\b.*"),
-    ("py:.*", r"txsmtpconn\.(wire|sasl|session|net|client|server|transport|relay|sink|testing)\..*"),
+    ("py:.*", r"txsmtpconn\.(wire|sasl|session|net|client|server|transport|relay|sink)\..*"),
+    ("py:.*", r"txsmtpconn\.testing\..*"),
     ("py:class", r"<InterfaceClass .*"),
     ("py:class", r"[A-Za-z_]*"),
     ("py:exc", r"[A-Za-z_]*"),

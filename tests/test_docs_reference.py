@@ -12,7 +12,7 @@ import txsmtpconn
 from tests.rst_tables import DOCS, list_tables
 from txsmtpconn import Delivery, SMTPError
 from txsmtpconn.cli import _parser
-from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
+from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 
 ERRORS = list_tables("reference/errors")["The errors"]

@@ -12,8 +12,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from txsmtpconn.session.server_tables import LEGALITY, VERBS, Phase
-from txsmtpconn.session.tables import EFFECTS, MAY_LEAVE, Effect, Verb, effect
+from txsmtpconn.session.client.tables import EFFECTS, MAY_LEAVE, Effect, Verb, effect
+from txsmtpconn.session.server.tables import LEGALITY, VERBS, Phase
 
 Rows = list[list[str]]
 

@@ -15,7 +15,7 @@ from txsmtpconn import ConnectionOptions, SMTPConnection
 from txsmtpconn.client import line as line_module
 from txsmtpconn.client.line import Line, _acknowledge_quickly, _socket_of, abort
 from txsmtpconn.errors import ConnectionLostError, SMTPError
-from txsmtpconn.session.client import ClientSession
+from txsmtpconn.session.client.session import ClientSession
 
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -162,7 +162,7 @@ def test_quick_acks_are_asked_for_while_replies_are_awaited(
     """After a read that leaves replies owed and nothing to say: a write carries the ACK itself."""
     asked: list[object] = []
     monkeypatch.setattr(line_module, "_acknowledge_quickly", asked.append)
-    from txsmtpconn.session.transaction import Noop
+    from txsmtpconn.session.client.transaction import Noop
 
     line, _ = opened
     line._socket = handle = socket.socket()

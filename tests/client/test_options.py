@@ -11,8 +11,8 @@ from twisted.internet.testing import StringTransport
 
 from txsmtpconn import ConfigError, ConnectionOptions, Credentials, TLSOptions
 from txsmtpconn.client.options import make_options
+from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.policy import Security
 
 
 def test_the_defaults_are_smtp_connections() -> None:

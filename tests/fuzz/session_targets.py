@@ -10,10 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tests.session.server_talk import AUTH_QUESTIONS, Client
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.session import server_events
-from txsmtpconn.session.client import ClientSession
-from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.events import (
+from txsmtpconn.session.client.events import (
     BodyWanted,
     ChallengeReceived,
     Event,
@@ -22,10 +19,10 @@ from txsmtpconn.session.events import (
     TLSAgreed,
     TransactionEnded,
 )
-from txsmtpconn.session.policy import Chunking, Pipelining, Security
-from txsmtpconn.session.server_tables import Reading
-from txsmtpconn.session.tables import State
-from txsmtpconn.session.transaction import (
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Security
+from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.tables import State
+from txsmtpconn.session.client.transaction import (
     Authenticate,
     Noop,
     Operation,
@@ -33,6 +30,9 @@ from txsmtpconn.session.transaction import (
     Reset,
     Transaction,
 )
+from txsmtpconn.session.dialect import LMTP, SMTP
+from txsmtpconn.session.server import events as server_events
+from txsmtpconn.session.server.tables import Reading
 from txsmtpconn.wire.limits import ReplyLimits
 
 _LIMITS = ReplyLimits(line=256, lines=16, total=1024)

@@ -14,7 +14,7 @@ from txsmtpconn.net.transcript import (
     logger_for,
     next_session_id,
 )
-from txsmtpconn.session.conversation import Direction
+from txsmtpconn.session.trace import Direction
 
 
 def watched(*, content: bool = False) -> tuple[Transcript, list[dict[str, Any]]]:

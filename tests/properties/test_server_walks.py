@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.session.server_talk import LATER, Client
-from txsmtpconn.session import server_events as events
 from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES, BareLineEnds
-from txsmtpconn.session.server_tables import Reading
+from txsmtpconn.session.server import events
+from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES, BareLineEnds
+from txsmtpconn.session.server.tables import Reading
 from txsmtpconn.wire.reply import Reply
 
 NO = Reply.of(550, "5.0.0 No")

@@ -17,9 +17,9 @@ from tests.session.model_run import play
 from tests.session.model_setting import ROWS
 from txsmtpconn.errors import SMTPError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
-from txsmtpconn.session.events import TransactionEnded
-from txsmtpconn.session.mailing import Mailing
-from txsmtpconn.session.transaction import Transaction
+from txsmtpconn.session.client.events import TransactionEnded
+from txsmtpconn.session.client.mailing import Mailing
+from txsmtpconn.session.client.transaction import Transaction
 
 
 @settings(max_examples=400)

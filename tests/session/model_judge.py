@@ -10,8 +10,8 @@ from tests.session.model_server import ModelServer, Taken
 from tests.session.model_setting import Message, Setting
 from txsmtpconn.errors import SMTPError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
-from txsmtpconn.session.events import SessionEnded
-from txsmtpconn.session.transaction import Operation
+from txsmtpconn.session.client.events import SessionEnded
+from txsmtpconn.session.client.transaction import Operation
 
 _CHUNK = re.compile(rb"BDAT \d+( LAST)?\r\n")
 _SERIAL = re.compile(r"id=(\d+)")

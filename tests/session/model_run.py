@@ -20,9 +20,7 @@ from tests.session.model_server import ModelServer
 from tests.session.model_setting import ROWS, Message, Setting
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, SMTPError, StreamError
-from txsmtpconn.session.client import ClientSession
-from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.events import (
+from txsmtpconn.session.client.events import (
     BodyUnwanted,
     BodyWanted,
     Event,
@@ -31,8 +29,9 @@ from txsmtpconn.session.events import (
     SessionEnded,
     TransactionEnded,
 )
-from txsmtpconn.session.policy import Security
-from txsmtpconn.session.transaction import (
+from txsmtpconn.session.client.policy import Security
+from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.transaction import (
     Noop,
     Operation,
     Phase,
@@ -40,6 +39,7 @@ from txsmtpconn.session.transaction import (
     Reset,
     Transaction,
 )
+from txsmtpconn.session.dialect import LMTP, SMTP
 
 _MOST_STEPS = 5_000
 

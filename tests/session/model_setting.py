@@ -7,8 +7,8 @@ from random import Random
 
 from tests.session.model_server import Manners
 from txsmtpconn.outcome import RecipientOutcome
-from txsmtpconn.session.policy import Chunking, Pipelining, Window
-from txsmtpconn.session.transaction import Transaction
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.client.transaction import Transaction
 
 
 @dataclass(frozen=True)

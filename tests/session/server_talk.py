@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from txsmtpconn.session import server_events as events
-from txsmtpconn.session.server import ServerSession
-from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.session.server import events
+from txsmtpconn.session.server.rules import ServerRules
+from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.reply import Reply
 
 #: What an application that has not made up its mind answers.

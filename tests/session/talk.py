@@ -7,12 +7,12 @@ from math import inf
 from typing import Any, TypeVar
 
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.session.client import ClientSession
-from txsmtpconn.session.conversation import Direction
+from txsmtpconn.session.client.events import Event, Ready, SessionEnded, TransactionEnded
+from txsmtpconn.session.client.policy import Security
+from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.transaction import Operation, Transaction
 from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.events import Event, Ready, SessionEnded, TransactionEnded
-from txsmtpconn.session.policy import Security
-from txsmtpconn.session.transaction import Operation, Transaction
+from txsmtpconn.session.trace import Direction
 
 E = TypeVar("E")
 

@@ -36,7 +36,7 @@ from txsmtpconn.sasl import (
     may_try_another,
     offers_binding,
 )
-from txsmtpconn.session.transaction import Authenticate
+from txsmtpconn.session.client.transaction import Authenticate
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from txsmtpconn.client.line import Line
 from txsmtpconn.errors import SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
-from txsmtpconn.session.transaction import Operation
+from txsmtpconn.session.client.transaction import Operation
 from txsmtpconn.wire.reply import Reply
 
 _T = TypeVar("_T")

@@ -24,8 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from txsmtpconn.client.pump import BodyPump
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.net.deadline import Deadline
-from txsmtpconn.session.client import ClientSession
-from txsmtpconn.session.events import (
+from txsmtpconn.session.client.events import (
     BodyUnwanted,
     BodyWanted,
     ChallengeReceived,
@@ -37,6 +36,7 @@ from txsmtpconn.session.events import (
     TLSAgreed,
     TransactionEnded,
 )
+from txsmtpconn.session.client.session import ClientSession
 
 
 class Owner(Protocol):

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import TLSOptions, reference_name
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts
 from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
-from txsmtpconn.session.policy import Chunking, Pipelining, Security, Timeouts
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name as encoded_name
 

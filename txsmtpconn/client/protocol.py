@@ -44,9 +44,9 @@ from txsmtpconn.net.streams import message_source
 from txsmtpconn.net.tls import Guarded, verify_identity
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
-from txsmtpconn.session.client import ClientSession
-from txsmtpconn.session.policy import Chunking, Pipelining
-from txsmtpconn.session.transaction import Noop, Operation, Quit, Reset
+from txsmtpconn.session.client.policy import Chunking, Pipelining
+from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.transaction import Noop, Operation, Quit, Reset
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.reply import Reply
 

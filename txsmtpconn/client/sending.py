@@ -31,8 +31,8 @@ from txsmtpconn.net.bodies import Body, release
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
-from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue
-from txsmtpconn.session.transaction import Transaction
+from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
+from txsmtpconn.session.client.transaction import Transaction
 from txsmtpconn.wire.reply import Reply
 
 #: Called when all of a message but its end mark has left; that follows when the Deferred fires.

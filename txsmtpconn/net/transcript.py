@@ -16,7 +16,7 @@ from typing import Any
 from twisted.logger import Logger, textFileLogObserver
 
 from txsmtpconn.errors import printable
-from txsmtpconn.session.conversation import Direction
+from txsmtpconn.session.trace import Direction
 
 REDACTED = "[secret]"
 

@@ -9,7 +9,7 @@ from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.protocol import SMTPServerProtocol
 from txsmtpconn.server.session import Session, TLSFacts
 from txsmtpconn.server.simple import IncomingMessage, simple_server
-from txsmtpconn.session.server_rules import BareLineEnds, ServerTimeouts
+from txsmtpconn.session.server.rules import BareLineEnds, ServerTimeouts
 
 __all__ = [
     "BareLineEnds",

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server.hooks import SMTPRejection
 from txsmtpconn.server.session import Session
-from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import replies
 
 
 class NotBelieved(SMTPRejection):

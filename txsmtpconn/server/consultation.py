@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsmtpconn.server.hooks import SMTPRejection, settled
-from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
 

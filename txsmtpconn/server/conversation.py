@@ -26,9 +26,8 @@ from txsmtpconn.server.hooks import (
 )
 from txsmtpconn.server.intake import Intake
 from txsmtpconn.server.session import Session
-from txsmtpconn.session import server_events as events
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.server import ServerSession
+from txsmtpconn.session.server import events, replies
+from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 

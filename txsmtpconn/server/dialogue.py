@@ -24,8 +24,8 @@ from txsmtpconn.server.authentication import NotBelieved, identity_of
 from txsmtpconn.server.consultation import Consultation
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.session import Session
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.server import ServerSession
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
@@ -130,12 +130,8 @@ class Dialogue:
             self._session,
             wanted.authcid,
             mechanism.name.removesuffix("-PLUS"),
-            then=partial(self._take_secret, wanted),
+            then=lambda secret: self._take(partial(wanted.go_on, secret)),
         )
-
-    def _take_secret(self, wanted: SecretWanted, secret: object) -> None:
-        if self._smtp.question is not None:
-            self._take(partial(wanted.go_on, secret))
 
     def _ask_about(self, claim: Finished) -> None:
         self._claim = claim

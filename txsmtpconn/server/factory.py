@@ -13,7 +13,7 @@ from txsmtpconn.net.transcript import logger_for
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.protocol import SMTPServerProtocol
-from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
 

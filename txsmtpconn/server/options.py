@@ -18,7 +18,7 @@ from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import server_certificate
 from txsmtpconn.sasl import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
 from txsmtpconn.session.dialect import LMTP, SMTP
-from txsmtpconn.session.server_rules import (
+from txsmtpconn.session.server.rules import (
     DEFAULT_EXTENSIONS,
     PROMISES,
     BareLineEnds,

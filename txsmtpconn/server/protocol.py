@@ -26,7 +26,7 @@ from txsmtpconn.net.transcript import Transcript, announce, next_session_id
 from txsmtpconn.server.conversation import Conversation
 from txsmtpconn.server.outlet import Outlet
 from txsmtpconn.server.session import Session, tls_facts
-from txsmtpconn.session.server import ServerSession
+from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.reply import Reply
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 
 from txsmtpconn.net.channel import channel_bindings
-from txsmtpconn.session.server import ServerSession
+from txsmtpconn.session.server.session import ServerSession
 
 
 @dataclass(frozen=True, slots=True)

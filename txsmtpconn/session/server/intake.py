@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.conversation import Direction
-from txsmtpconn.session.server_caps import DataPace
-from txsmtpconn.session.server_data import MailData
-from txsmtpconn.session.server_dialogue import ServerDialogue, refuses
-from txsmtpconn.session.server_events import DataEnded, DataReceived, DataRefused
-from txsmtpconn.session.server_tables import Phase, Reading
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.caps import DataPace
+from txsmtpconn.session.server.data import MailData
+from txsmtpconn.session.server.dialogue import ServerDialogue, refuses
+from txsmtpconn.session.server.events import DataEnded, DataReceived, DataRefused
+from txsmtpconn.session.server.tables import Phase, Reading
+from txsmtpconn.session.trace import Direction
 from txsmtpconn.wire import commands
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply

@@ -14,10 +14,10 @@ from txsmtpconn.errors import (
     SMTPError,
     TLSError,
 )
+from txsmtpconn.session.client.events import Ready, TLSAgreed
+from txsmtpconn.session.client.policy import Security
+from txsmtpconn.session.client.tables import State
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.events import Ready, TLSAgreed
-from txsmtpconn.session.policy import Security
-from txsmtpconn.session.tables import State
 from txsmtpconn.wire.errors import LocalProtocolError
 
 TLS_OFFER = b"250-peer.test\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n"

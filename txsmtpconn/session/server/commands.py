@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.conversation import Direction
-from txsmtpconn.session.server_dialogue import refuses
-from txsmtpconn.session.server_events import (
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.dialogue import refuses
+from txsmtpconn.session.server.events import (
     AuthAbandoned,
     AuthContinued,
     AuthStarted,
@@ -21,15 +20,16 @@ from txsmtpconn.session.server_events import (
     Secured,
     TLSRequested,
 )
-from txsmtpconn.session.server_intake import MailDataIntake
-from txsmtpconn.session.server_lines import LineError
-from txsmtpconn.session.server_tables import (
+from txsmtpconn.session.server.intake import MailDataIntake
+from txsmtpconn.session.server.lines import LineError
+from txsmtpconn.session.server.tables import (
     HTTP_VERBS,
     LEGALITY,
     Phase,
     Reading,
 )
-from txsmtpconn.session.server_transaction import IncomingTransaction
+from txsmtpconn.session.server.transaction import IncomingTransaction
+from txsmtpconn.session.trace import Direction
 from txsmtpconn.wire import commands
 from txsmtpconn.wire.commands import Command, parse_command, parse_response
 from txsmtpconn.wire.errors import CommandError

@@ -6,10 +6,9 @@ import pytest
 
 from tests.session.talk import Talk, mail
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, StreamError
-from txsmtpconn.session.conversation import Direction
-from txsmtpconn.session.events import ChallengeReceived, OperationEnded
-from txsmtpconn.session.tables import State
-from txsmtpconn.session.transaction import (
+from txsmtpconn.session.client.events import ChallengeReceived, OperationEnded
+from txsmtpconn.session.client.tables import State
+from txsmtpconn.session.client.transaction import (
     Authenticate,
     Command,
     Noop,
@@ -17,6 +16,7 @@ from txsmtpconn.session.transaction import (
     Quit,
     Reset,
 )
+from txsmtpconn.session.trace import Direction
 
 SECRET = b"correct horse"
 

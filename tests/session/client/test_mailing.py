@@ -17,11 +17,11 @@ from txsmtpconn.errors import (
     SMTPError,
     StreamError,
 )
+from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.client.tables import State
+from txsmtpconn.session.client.transaction import Quit, Reset, Transaction
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue
-from txsmtpconn.session.policy import Chunking, Pipelining, Window
-from txsmtpconn.session.tables import State
-from txsmtpconn.session.transaction import Quit, Reset, Transaction
 
 MAIL, RCPT, DATA = b"MAIL FROM:<s@x.test>\r\n", b"RCPT TO:<r@y.test>\r\n", b"DATA\r\n"
 MAIL8 = b"MAIL FROM:<s@x.test> SIZE=7\r\n"

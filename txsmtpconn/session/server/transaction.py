@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from txsmtpconn.envelope import DSN, Envelope, Recipient
-from txsmtpconn.session.server_data import MailData
+from txsmtpconn.session.server.data import MailData
 from txsmtpconn.wire.parameters import MailParameters, RcptParameters
 from txsmtpconn.wire.reply import Reply
 

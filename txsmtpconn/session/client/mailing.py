@@ -10,13 +10,13 @@ from collections import deque
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, MessageError, ProtocolError, SMTPError
-from txsmtpconn.session.conversation import Conversation
-from txsmtpconn.session.envelopes import render_envelope
-from txsmtpconn.session.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
-from txsmtpconn.session.policy import Chunking, Pipelining, Window
-from txsmtpconn.session.rendering import objection
-from txsmtpconn.session.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.transaction import Operation, Phase, Transaction
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.envelopes import render_envelope
+from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.client.rendering import objection
+from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.transaction import Operation, Phase, Transaction
 from txsmtpconn.wire.chunking import bdat
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing, canonical, stuffed

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from txsmtpconn.session.conversation import Conversation, Flight
-from txsmtpconn.session.policy import Window
-from txsmtpconn.session.rendering import mail_command, rcpt_commands, short_flight
-from txsmtpconn.session.tables import Expected, Verb
-from txsmtpconn.session.transaction import Phase, Transaction
+from txsmtpconn.session.client.conversation import Conversation, Flight
+from txsmtpconn.session.client.policy import Window
+from txsmtpconn.session.client.rendering import mail_command, rcpt_commands, short_flight
+from txsmtpconn.session.client.tables import Expected, Verb
+from txsmtpconn.session.client.transaction import Phase, Transaction
 from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS
 
 _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")

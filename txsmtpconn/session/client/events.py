@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from txsmtpconn.errors import SMTPError
-    from txsmtpconn.session.transaction import Operation, Transaction
+    from txsmtpconn.session.client.transaction import Operation, Transaction
     from txsmtpconn.wire.extensions import Extensions
     from txsmtpconn.wire.reply import Reply
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.rules import ServerRules
 from txsmtpconn.wire.reply import Reply
 
 

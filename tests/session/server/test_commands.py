@@ -7,9 +7,9 @@ from itertools import combinations
 import pytest
 
 from tests.session.server_talk import ENVELOPE, OPENING, Client, codes
-from txsmtpconn.session import server_events as events
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, PROMISES
+from txsmtpconn.session.server import events
+from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.limits import AUTHENTICATION_LINE, COMMAND_LINE
 from txsmtpconn.wire.reply import Reply
 

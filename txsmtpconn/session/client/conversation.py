@@ -2,38 +2,33 @@
 
 A reply belongs to the command that it answers, and commands are answered in order. So each
 command that leaves is entered in a queue of owed replies, together with the operation that it
-serves; the table in ``session.tables`` says what the reply then does.
+serves; the table in ``session.client.tables`` says what the reply then does.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
-from txsmtpconn.session.events import Event
-from txsmtpconn.session.policy import Timeouts
-from txsmtpconn.session.tables import FIRST_CODE, MAY_LEAVE, Effect, Expected, State, Verb, row
-from txsmtpconn.session.transaction import Operation, Transaction
+from txsmtpconn.session.client.events import Event
+from txsmtpconn.session.client.policy import Timeouts
+from txsmtpconn.session.client.tables import (
+    FIRST_CODE,
+    MAY_LEAVE,
+    Effect,
+    Expected,
+    State,
+    Verb,
+    row,
+)
+from txsmtpconn.session.client.transaction import Operation, Transaction
+from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.limits import ReplyLimits
 from txsmtpconn.wire.reply import Reply, ReplyParser
-
-
-class Direction(Enum):
-    """Which way a line of a transcript went."""
-
-    SENT = "C"
-    RECEIVED = "S"
-    #: Mail data, sent.
-    CONTENT = "D"
-
-
-#: Sees each line, without its line end, with its direction, and whether a secret was cut out of it.
-Trace = Callable[[Direction, bytes, bool], None]
 
 #: What carries an ``Effect`` out: takes the reply, the operation and what the reply answered.
 Act = Callable[[Reply, Operation | None, Expected], None]

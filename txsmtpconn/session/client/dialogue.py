@@ -11,10 +11,10 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 
 from txsmtpconn.errors import ProtocolError, SMTPError
-from txsmtpconn.session.conversation import Conversation
-from txsmtpconn.session.events import ChallengeReceived
-from txsmtpconn.session.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.transaction import Authenticate, Operation
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.events import ChallengeReceived
+from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.transaction import Authenticate, Operation
 from txsmtpconn.wire.commands import command_line
 from txsmtpconn.wire.limits import SASL_ROUNDS
 from txsmtpconn.wire.reply import Reply

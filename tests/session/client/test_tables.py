@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from tests.session.talk import Talk
-from txsmtpconn.session.conversation import Conversation
-from txsmtpconn.session.policy import Timeouts
-from txsmtpconn.session.tables import (
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.policy import Timeouts
+from txsmtpconn.session.client.tables import (
     EFFECTS,
     FIRST_CODE,
     MAY_LEAVE,

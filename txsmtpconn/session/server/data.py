@@ -5,8 +5,8 @@ All of it works on whole chunks of whatever size the transport gave; nothing her
 
 from __future__ import annotations
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.server_rules import BareLineEnds, ServerRules
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.rules import BareLineEnds, ServerRules
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Unstuffing, canonical
 

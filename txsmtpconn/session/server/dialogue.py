@@ -1,6 +1,6 @@
 """The ground of a server session: its state, what it says, how it greets and how it leaves.
 
-`server_intake` adds mail data to this, `server_commands` the commands, and `server` inputs, outputs
+`intake` adds mail data to this, `commands` the commands, and `session` inputs, outputs
 and time: four layers of one state machine, each of which knows only those below it.
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.conversation import Direction, Trace
-from txsmtpconn.session.server_caps import DataPace, Tally
-from txsmtpconn.session.server_data import MailData
-from txsmtpconn.session.server_events import DataRefused, Event, Question, Secured
-from txsmtpconn.session.server_lines import Backlog
-from txsmtpconn.session.server_rules import ServerRules
-from txsmtpconn.session.server_tables import Phase, Reading
-from txsmtpconn.session.server_transaction import IncomingTransaction
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.caps import DataPace, Tally
+from txsmtpconn.session.server.data import MailData
+from txsmtpconn.session.server.events import DataRefused, Event, Question, Secured
+from txsmtpconn.session.server.lines import Backlog
+from txsmtpconn.session.server.rules import ServerRules
+from txsmtpconn.session.server.tables import Phase, Reading
+from txsmtpconn.session.server.transaction import IncomingTransaction
+from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
 

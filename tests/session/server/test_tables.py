@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.session.server_talk import ENVELOPE, Client
-from txsmtpconn.session.server_tables import LEGALITY, VERBS, Phase
+from txsmtpconn.session.server.tables import LEGALITY, VERBS, Phase
 
 #: How to come into a phase.
 PREFIX = {

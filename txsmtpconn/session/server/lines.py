@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
-from txsmtpconn.session.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.events import Ready, TLSAgreed
+from txsmtpconn.session.client.policy import Security
+from txsmtpconn.session.client.rendering import client_greeting
+from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.transaction import Operation
 from txsmtpconn.session.dialect import Dialect
-from txsmtpconn.session.events import Ready, TLSAgreed
-from txsmtpconn.session.policy import Security
-from txsmtpconn.session.rendering import client_greeting
-from txsmtpconn.session.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.transaction import Operation
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.reply import Reply

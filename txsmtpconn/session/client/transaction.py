@@ -13,7 +13,7 @@ from typing import Final
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import EnvelopeError, MessageError, ProtocolError, SMTPError
 from txsmtpconn.outcome import Delivery, RecipientOutcome
-from txsmtpconn.session.tables import Expected
+from txsmtpconn.session.client.tables import Expected
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing
 

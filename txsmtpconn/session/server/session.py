@@ -4,7 +4,7 @@ After every input (`connection_made`, `receive_data`, `reply`, `tls_established`
 ...) call `next_event` until it gives None; then write what `data_to_send` gives, once, and look at
 `closing`, `aborting` and `next_deadline`.
 
-An event that is a *question* (see `session.server_events`) stops the session until it is answered:
+An event that is a *question* (see `session.server.events`) stops the session until it is answered:
 the next command is not so much as parsed before the reply to the last one is given. So however
 late the application answers, replies leave in the order of the commands (RFC 2920 section 3.2).
 What arrives meanwhile waits; the caller stops reading when `waiting_octets` grows too large.
@@ -15,10 +15,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from txsmtpconn.session import server_replies as replies
-from txsmtpconn.session.conversation import Trace
-from txsmtpconn.session.server_commands import ServerCommands
-from txsmtpconn.session.server_events import (
+from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.commands import ServerCommands
+from txsmtpconn.session.server.events import (
     AnswerOverdue,
     AuthContinued,
     AuthStarted,
@@ -27,8 +26,9 @@ from txsmtpconn.session.server_events import (
     Event,
     Secured,
 )
-from txsmtpconn.session.server_rules import ServerRules
-from txsmtpconn.session.server_tables import Phase, Reading
+from txsmtpconn.session.server.rules import ServerRules
+from txsmtpconn.session.server.tables import Phase, Reading
+from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 

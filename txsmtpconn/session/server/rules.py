@@ -2,7 +2,7 @@
 
 The rules of the connection are here: what is refused for want of TLS or authentication, which
 extensions are listed, which parameters are taken. What is refused because it comes at the wrong
-moment is in `session.server_tables`.
+moment is in `session.server.tables`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from txsmtpconn.session import server_replies as replies
 from txsmtpconn.session.dialect import SMTP, Dialect
+from txsmtpconn.session.server import replies
 from txsmtpconn.wire.parameters import MailParameters
 from txsmtpconn.wire.reply import Reply
 

@@ -3,7 +3,7 @@
 `LEGALITY`: (phase, verb) -> the reply that refuses the verb there, or None where it may be obeyed.
 
 The phase is all that the order of commands depends on (RFC 5321 section 4.1.4). What depends on
-the connection instead (TLS, authentication) and not on the order is in `session.server_rules`.
+the connection instead (TLS, authentication) and not on the order is in `session.server.rules`.
 The documentation draws its diagram from the table, and a test walks the full product.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from txsmtpconn.session import server_replies as replies
+from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
 

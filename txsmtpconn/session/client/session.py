@@ -24,15 +24,14 @@ from math import inf
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, PoolError, ProtocolError, SMTPError
-from txsmtpconn.session.conversation import Conversation, Trace
-from txsmtpconn.session.dialect import SMTP, Dialect
-from txsmtpconn.session.dialogue import Dialogue
-from txsmtpconn.session.events import Event, OperationEnded, SessionEnded
-from txsmtpconn.session.mailing import Mailing
-from txsmtpconn.session.opening import Opening
-from txsmtpconn.session.policy import Chunking, Pipelining, Security, Timeouts, Window
-from txsmtpconn.session.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.transaction import (
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.dialogue import Dialogue
+from txsmtpconn.session.client.events import Event, OperationEnded, SessionEnded
+from txsmtpconn.session.client.mailing import Mailing
+from txsmtpconn.session.client.opening import Opening
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts, Window
+from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.transaction import (
     Authenticate,
     Command,
     Operation,
@@ -40,6 +39,8 @@ from txsmtpconn.session.transaction import (
     Reset,
     Transaction,
 )
+from txsmtpconn.session.dialect import SMTP, Dialect
+from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.limits import ReplyLimits
 from txsmtpconn.wire.reply import Reply

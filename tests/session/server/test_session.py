@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.session.server_talk import ENVELOPE, LATER, OPENING, Client, codes
-from txsmtpconn.session import server_events as events
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.server import ServerSession
-from txsmtpconn.session.server_rules import ServerRules, ServerTimeouts
-from txsmtpconn.session.server_tables import Phase, Reading
+from txsmtpconn.session.server import events
+from txsmtpconn.session.server.rules import ServerRules, ServerTimeouts
+from txsmtpconn.session.server.session import ServerSession
+from txsmtpconn.session.server.tables import Phase, Reading
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
@@ -32,7 +32,7 @@ WHOLE = (
 @pytest.mark.parametrize("cut", [0, 1, 2, 7])
 def test_a_whole_session_however_it_is_cut(cut: int) -> None:
     """Replies, messages and envelopes are the same whole and octet by octet."""
-    from txsmtpconn.session.server_rules import BareLineEnds
+    from txsmtpconn.session.server.rules import BareLineEnds
 
     client = Client(bare_line_ends=BareLineEnds.ALLOW)
     heard = client.says(WHOLE, cut=cut)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.session.server_talk import ENVELOPE, LATER, OPENING, Client, codes
-from txsmtpconn.session import server_events as events
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.server_rules import DEFAULT_EXTENSIONS, BareLineEnds
+from txsmtpconn.session.server import events
+from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, BareLineEnds
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import canonical, stuffed

@@ -1,0 +1,1 @@
+"""The server's side of a conversation: `session.ServerSession` and what it is made of."""
