@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from traceback import format_exception
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from txsmtpconn.sasl import (
+    MECHANISMS,
+    Channel,
     ClientMechanism,
     CramMD5Client,
     LoginClient,
+    Mechanism,
     PlainClient,
     SASLError,
     XOAuth2Client,
@@ -183,21 +187,35 @@ def test_a_user_that_could_break_the_message_is_refused(user: str) -> None:
         XOAuth2Client(user, "token")
 
 
-@pytest.mark.parametrize("start", CLIENTS)
-def test_no_secret_shows_in_a_repr(start: Callable[[str, str], ClientMechanism]) -> None:
-    """A stepper may be printed at any point of its life."""
-    client = start("user-4711", "secret-4711")
-    shown = [repr(client)]
+#: What each mechanism can be told, so that it gets to its last step or stumbles on the way there.
+CHALLENGES = [
+    b"",
+    b"<challenge>",
+    b"r=abc,s=QUJD,i=4096",
+    b"v=QUJD",
+    b"e=invalid-proof",
+    b"\xff secret-4711",
+    b'nonce="abc",algorithm=md5-sess,charset=utf-8',
+    b"rspauth=00",
+]
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("first", CHALLENGES)
+def test_no_secret_shows_in_a_repr_or_an_exception(mechanism: Mechanism, first: bytes) -> None:
+    """A stepper may be printed at any point of its life, and so may whatever it raises."""
+    channel = Channel("host", 25, {"tls-exporter": b"secret-4711"}, plus_offered=True)
+    client = mechanism.start("user-4711", "secret-4711", channel=channel)
+    shown = [repr(mechanism), repr(client)]
     client.initial()
-    shown.append(repr(client))
-    for challenge in (b"<challenge>", b"<challenge>", b"<challenge>"):
+    for challenge in (first, *CHALLENGES):
+        shown.append(repr(client))
         try:
             client.step(challenge)
         except SASLError as error:
-            shown.append(repr(error))
-        shown.append(repr(client))
-    assert not [text for text in shown if "4711" in text]
-    assert not client.name.islower()
+            shown += format_exception(error)
+        shown.append(str(client.failure))
+    assert not [text for text in shown if "secret-4711" in text]
 
 
 words = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
@@ -212,15 +230,21 @@ def test_plain_keeps_every_character_that_is_no_control(
     assert [part.decode("utf-8") for part in message.split(b"\0")] == [authzid, user, password]
 
 
-@given(start=st.sampled_from(CLIENTS), challenges=st.lists(st.binary(max_size=40), max_size=6))
+@given(
+    mechanism=st.sampled_from(list(MECHANISMS.values())),
+    challenges=st.lists(st.binary(max_size=40) | st.sampled_from(CHALLENGES), max_size=6),
+    initial=st.booleans(),
+)
 def test_no_challenge_breaks_a_client(
-    start: Callable[[str, str], ClientMechanism], challenges: list[bytes]
+    mechanism: Mechanism, challenges: list[bytes], initial: bool
 ) -> None:
     """Any sequence of challenges is answered or refused with SASLError, nothing else."""
-    client = start("user", "secret")
-    client.initial()
+    channel = Channel(bindings={"tls-exporter": b"x"}) if mechanism.binds else Channel()
+    client = mechanism.start("user", "secret", channel=channel)
+    if initial:
+        client.initial()
     for challenge in challenges:
         try:
             assert isinstance(client.step(challenge), bytes)
         except SASLError:
-            break
+            pass

@@ -16,7 +16,8 @@ class Credentials:
     """A user name with a password or an access token; `repr` shows neither.
 
     Attributes:
-        user: The authentication identity.
+        user: The authentication identity. With EXTERNAL it is whom to act as, with ANONYMOUS a
+            word for the server's log.
         password: Its password.
         access_token: An OAuth 2.0 bearer token; it wins over a password.
         expires: When the token expires, in seconds since the epoch, for the caller's own use: a
