@@ -108,6 +108,24 @@ def test_host_fault_burns_no_attempt(error: SMTPError) -> None:
     assert attempt_of(claim_of(), Failure(error)).host_failed
 
 
+@pytest.mark.parametrize("reply", [None, Reply.of(421, "4.7.0 Too much from that sender")])
+def test_message_over_which_the_host_fails_waits_its_turn(reply: Reply | None) -> None:
+    """The host is left alone, and then others are tried first: one message cannot stop them all."""
+    error = ConnectionLostError("lost", reply=reply, command="MAIL FROM")
+    alone = ConnectionLostError(
+        "lost",
+        reply=reply,
+        command="MAIL FROM",
+        recipients=[RecipientOutcome("0@example", reply, Delivery.NOT_SENT, error)],
+    )
+    verdict = judged(alone, attempts=1)
+    assert (verdict.state, verdict.delay, verdict.burnt) == (State.READY, 200.0, True)
+    assert attempt_of(claim_of(), Failure(alone)).host_failed
+    # Those that were only waiting for the same connection pay nothing.
+    verdict = judged(error, attempts=1)
+    assert (verdict.state, verdict.delay, verdict.burnt) == (State.READY, 5.0, False)
+
+
 @pytest.mark.parametrize("code", [530, 535])
 def test_wanted_credentials_never_bounce_mail(code: int) -> None:
     """530 to MAIL means that we are not logged in: the queue waits for the operator."""

@@ -3,7 +3,8 @@
 Three questions are kept apart. Is the *recipient* settled: delivered, or refused for good? If not,
 was it the *message* that failed (then its schedule counts an attempt), or the *host*, which failed
 before it looked at any message (then no message pays for it, and the host is left alone for a
-while)? And may the message have arrived all the same?
+while)? Where it fails over a message, nobody can tell: the host is left alone, and the message
+pays. And may the message have arrived all the same?
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ class Attempt:
     Attributes:
         outcomes: One for each recipient of the claim, in its order.
         cancelled: We stopped it ourselves.
+        begun: Whether the message itself was put to the host, and did not fail with another or
+            while there was no session.
     """
 
     outcomes: tuple[RecipientOutcome, ...]
     cancelled: bool = False
+    begun: bool = True
 
     @property
     def host_failed(self) -> bool:
@@ -79,7 +83,9 @@ def attempt_of(claim: Claim, result: SendResult | Failure) -> Attempt:
         unknown = SMTPError(f"{type(error).__name__} while sending", delivery=Delivery.IN_DOUBT)
         return Attempt(_matched(addresses, (), unknown))
     return Attempt(
-        _matched(addresses, error.recipients, error), cancelled=error.code == "ECANCELLED"
+        _matched(addresses, error.recipients, error),
+        cancelled=error.code == "ECANCELLED",
+        begun=bool(error.recipients),
     )
 
 
@@ -177,6 +183,10 @@ class Judge:
         if attempt.cancelled and delivery is Delivery.NOT_SENT:
             return Verdict(one.id, one.token, State.READY, Event.DEFERRED, detail, 0.0, False)
         if is_host_fault(outcome, attempt.outcomes):
+            if attempt.begun:
+                # It may be this message all the same (421 to its sender, a crash over it), and if
+                # it were the next probe again, it would hold up all mail for as long as it lives.
+                return again(max(wait, host_wait))
             return again(host_wait, burnt=False)
         if is_permanent(outcome):
             return end(State.FAILED, Event.FAILED)
