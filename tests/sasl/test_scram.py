@@ -528,6 +528,19 @@ def test_nobody_can_tell_who_exists() -> None:
         server.step(right)
 
 
+def test_an_application_may_imagine_users_itself() -> None:
+    """With salts that outlive the process, and as many rounds as its users' keys have."""
+    keys = [
+        ScramKeys.imaginary("nobody", "SCRAM-SHA-256", secret, iterations=4096)
+        for secret in (b"ours", b"ours", b"another")
+    ]
+    assert keys[0].salt == keys[1].salt != keys[2].salt
+    assert {each.iterations for each in keys} == {4096}
+    server, right = at_the_proof(keys[0])
+    with pytest.raises(NotProved):
+        server.step(right)
+
+
 def test_keys_of_no_one_let_no_one_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a client that guessed them: what does not exist is never proved."""
     monkeypatch.setattr(ScramKeys, "imaginary", lambda *_: KEYS)

@@ -125,18 +125,21 @@ class ScramKeys:
         return cls(mechanism, salt, iterations, stored_key, kind.server_key(salted))
 
     @classmethod
-    def imaginary(cls, user: str, mechanism: str, secret: bytes) -> ScramKeys:
-        """Make keys for a user who does not exist, the same ones whenever asked for.
+    def imaginary(
+        cls, user: str, mechanism: str, secret: bytes, *, iterations: int = ITERATIONS
+    ) -> ScramKeys:
+        """Make keys for a user who does not exist, which no password fits.
 
         Args:
             user: As the client calls itself.
-            mechanism: As in `derive`, whose salt and iterations these keys have too.
+            mechanism: As in `derive`; the salt has the length that it has there.
             secret: Known to nobody else; as long as it stays, so do the salts.
+            iterations: Those of the users who exist.
         """
         kind = _HASHES[mechanism]
         salt = hmac.digest(secret, user.encode("utf-8"), "sha256")[:_SALT_OCTETS]
         unknown = secrets.token_bytes(hashlib.new(kind.name).digest_size)
-        return cls(mechanism, salt, ITERATIONS, unknown, unknown)
+        return cls(mechanism, salt, iterations, unknown, unknown)
 
     @classmethod
     def parse(cls, text: str) -> ScramKeys:
