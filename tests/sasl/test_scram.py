@@ -528,6 +528,12 @@ def test_nobody_can_tell_who_exists() -> None:
         server.step(right)
 
 
+def test_who_does_not_exist_has_a_salt_for_each_hash_function() -> None:
+    """As those have who exist: the same one twice would tell."""
+    salts = {ScramKeys.imaginary("nobody", kind.mechanism, b"secret").salt for kind in KINDS}
+    assert len(salts) == 2
+
+
 def test_an_application_may_imagine_users_itself() -> None:
     """With salts that outlive the process, and as many rounds as its users' keys have."""
     keys = [

@@ -137,7 +137,9 @@ class ScramKeys:
             iterations: Those of the users who exist.
         """
         kind = _HASHES[mechanism]
-        salt = hmac.digest(secret, user.encode("utf-8"), "sha256")[:_SALT_OCTETS]
+        # Somebody who exists has other keys, and so another salt, for each hash function.
+        name = f"{mechanism} {user}".encode()
+        salt = hmac.digest(secret, name, "sha256")[:_SALT_OCTETS]
         unknown = secrets.token_bytes(hashlib.new(kind.name).digest_size)
         return cls(mechanism, salt, iterations, unknown, unknown)
 

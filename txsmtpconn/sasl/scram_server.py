@@ -75,7 +75,7 @@ class ScramServer:
         self._plus = plus
         self._own_nonce = new_nonce() if nonce is None else nonce
         self._imagination = imagination
-        # What may come next; None once the exchange is over.
+        # What takes the next response.
         self._next: Callable[[bytes | None], ServerStep] = self._take_nothing
         self._over = False
 
