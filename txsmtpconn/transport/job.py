@@ -252,7 +252,10 @@ class Part:
 
     def tells_of_connection(self, outcome: SendResult | SMTPError) -> bool:
         """Whether the connection failed, if only for some of the recipients."""
-        return any(isinstance(each.error, OF_THE_CONNECTION) for each in self.outcomes(outcome))
+        for each in self.outcomes(outcome):
+            if each.error is not None and isinstance(each.error, OF_THE_CONNECTION):
+                return True
+        return False
 
     def unsent(self, outcome: SendResult | SMTPError) -> list[int]:
         """Return the places of those whom nothing has reached, for the connection's own sake."""

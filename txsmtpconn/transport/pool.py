@@ -80,6 +80,8 @@ class Pool:
         self._serial = 0
         self._dispatching = self._look_again = False
         self._closing = self._given_up = False
+        # Whether anybody has ever asked to be told.
+        self._observed = False
         self._idle: Waiters[None] = Waiters()
         self._clear: Waiters[None] = Waiters()
         self._closed: Waiters[None] = Waiters()
@@ -114,12 +116,14 @@ class Pool:
     def when_idle(self) -> Deferred[None]:
         """Return a Deferred of your own that fires when `is_idle`: the time to bring more mail."""
         waiting = self._idle.wait()
+        self._observed = True
         self._tell_observers()
         return waiting
 
     def when_clear(self) -> Deferred[None]:
         """Return a Deferred of your own that fires when `is_clear`."""
         waiting = self._clear.wait()
+        self._observed = True
         self._tell_observers()
         return waiting
 
@@ -175,7 +179,7 @@ class Pool:
         Returns:
             A Deferred that fires when the last connection is gone. It never errbacks.
         """
-        self._closing = True
+        self._closing = self._observed = True
         if timeout is not None:
             call = self._clock.callLater(max(0.0, timeout), self._drop_all)
 
@@ -239,7 +243,8 @@ class Pool:
         finally:
             self._dispatching = False
         self._arm()
-        self._tell_observers()
+        if self._observed:
+            self._tell_observers()
 
     def _look(self) -> None:
         now = self._clock.seconds()
@@ -251,8 +256,9 @@ class Pool:
             if member is None:
                 break
             self._give(member, self._waiting.popleft(), now)
-        # Nothing is opened for what the rate holds back.
-        roster.provide(min(len(self._waiting), self._rate.room(now)), now)
+        if self._waiting:
+            # Nothing is opened for what the rate holds back.
+            roster.provide(min(len(self._waiting), self._rate.room(now)), now)
         roster.leave(closing=self._closing and not self._waiting)
 
     def _tell_if_hopeless(self) -> None:
@@ -320,7 +326,8 @@ class Pool:
         part.sending = None
         now = member.idle_since = self._clock.seconds()
         outcome = result if isinstance(result, SendResult) else _error_of(result)
-        if part.tells_of_connection(outcome):
+        troubled = part.tells_of_connection(outcome)
+        if troubled:
             member.retiring = True
         if isinstance(outcome, OF_THE_CONNECTION):
             # A limit that the server has told of (MAILMAX) is no failure.
@@ -333,7 +340,7 @@ class Pool:
             if not member.proven:
                 member.proven = True
                 self._breaker.succeeded()
-        if not self._requeue(part, outcome):
+        if not (troubled and self._requeue(part, outcome)):
             self._settle(part, outcome)
         self._dispatch()
 

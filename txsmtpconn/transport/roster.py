@@ -201,9 +201,12 @@ class Roster:
         Args:
             closing: Whether that is true of all which have nothing to do.
         """
-        for member in list(self.members):
-            if member.parts or member.leaving or not (member.retiring or closing):
-                continue
+        free = [
+            member
+            for member in self.members
+            if not member.parts and not member.leaving and (member.retiring or closing)
+        ]
+        for member in free:
             member.retiring = member.leaving = True
             if member.connection is None:
                 member.opening.cancel()
