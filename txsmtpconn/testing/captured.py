@@ -108,9 +108,17 @@ class CapturedMessage:
 
     @property
     def text(self) -> str:
-        """The body that a reader without HTML sees; empty where there is none."""
-        body = self.email.get_body(("plain",))
-        return "" if body is None else str(body.get_content())
+        """The body that a reader without HTML sees, lines ending in LF; empty if there is none."""
+        return self._body("plain")
+
+    @property
+    def html(self) -> str:
+        """The body in HTML, lines ending in LF; empty if there is none."""
+        return self._body("html")
+
+    def _body(self, kind: str) -> str:
+        body = self.email.get_body((kind,))
+        return "" if body is None else str(body.get_content()).replace("\r\n", "\n")
 
     def as_json(self) -> dict[str, Any]:
         """Return it in JSON's types."""

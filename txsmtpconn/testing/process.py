@@ -163,7 +163,7 @@ class CaptureProcess(Ruled):
 
     # -- the pipe
 
-    def _call(self, name: str, **arguments: Any) -> Any:
+    def _call(self, call: str, /, **arguments: Any) -> Any:
         with self._turn:
             process = self._process
             if process is None:
@@ -171,7 +171,7 @@ class CaptureProcess(Ruled):
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                request = json.dumps({"call": name, "arguments": arguments})
+                request = json.dumps({"call": call, "arguments": arguments})
             except TypeError as reason:
                 raise ConfigError(
                     f"an option cannot be told to another process: {reason}"

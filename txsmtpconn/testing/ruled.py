@@ -21,9 +21,9 @@ from txsmtpconn.sasl import Finished, ScramKeys
 from txsmtpconn.server import ServerOptions, Session, SMTPRejection, SMTPServerFactory
 from txsmtpconn.server.hooks import FinalAnswer, Hooks
 from txsmtpconn.server.protocol import SMTPServerProtocol
-from txsmtpconn.session.conversation import Trace
-from txsmtpconn.session.server import ServerSession
-from txsmtpconn.session.server_rules import ServerRules
+from txsmtpconn.session.server.rules import ServerRules
+from txsmtpconn.session.server.session import ServerSession
+from txsmtpconn.session.trace import Trace
 from txsmtpconn.testing.captured import CapturedMessage, CapturedSession
 from txsmtpconn.testing.rules import NOBODY, Delay, Drop, Effect, Reject, RuleBook
 from txsmtpconn.wire.commands import Command
@@ -217,20 +217,20 @@ class CaptureFactory(SMTPServerFactory):
         return self._consult(session, "CONNECT")
 
     def _on_auth(self, session: Session, credentials: Finished) -> Any:
-        effects = self.book.strike("AUTH", {"user": [credentials.authcid]})
-        right = self._is_right(credentials)
-        if not effects:
-            return right
-        return self._after(session, effects, right)
+        # A token names nobody by itself; who shows one says whom it is to act as.
+        user = credentials.authcid or credentials.authzid
+        effects = self.book.strike("AUTH", {"user": [user]})
+        answer = self._judge(user, credentials)
+        return self._after(session, effects, answer) if effects else answer
 
-    def _is_right(self, credentials: Finished) -> bool:
+    def _judge(self, user: str, credentials: Finished) -> bool | str:
         assert self.users is not None
-        secret = self.users.get(credentials.authcid)
-        return secret is not None and (
-            credentials.verified
-            or credentials.proves(secret)
-            or (credentials.token is not None and credentials.token == secret)
-        )
+        secret = self.users.get(user)
+        if secret is None:
+            return False
+        if credentials.token is not None:
+            return credentials.token == secret and user
+        return credentials.verified or credentials.proves(secret)
 
     def _on_auth_secret(self, session: Session, user: str, mechanism: str) -> Any:
         del session

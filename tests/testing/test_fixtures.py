@@ -1,0 +1,145 @@
+"""The pytest plugin in somebody's project: it costs nothing until it is used, and then it works.
+
+Each test runs pytest on a small project in a process of its own, with our plugin named by its
+module, whether or not this checkout is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Blocked by its entry point's name, so that it is not registered twice.
+PLUGIN = ("-p", "no:txsmtpconn", "-p", "txsmtpconn.testing.fixtures")
+# No more than what a project must have; what else is installed here is not its concern.
+ALONE = ("-p", "no:twisted", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:xdist")
+
+SAY_WHAT_IS_LOADED = """
+import sys
+
+def pytest_unconfigure(config):
+    heavy = {"twisted", "OpenSSL", "cryptography", "zope", "pytest_twisted"}
+    print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules} & heavy))
+    ours = sorted(name for name in sys.modules if name.partition(".")[0] == "txsmtpconn")
+    print("OURS", *ours)
+"""
+
+NO_PYTEST_TWISTED = """
+import sys
+sys.modules["pytest_twisted"] = None  # as if it were not installed
+"""
+
+USES_EVERYTHING = """
+import smtplib
+
+import pytest
+
+
+def send(server):
+    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
+        client.sendmail("a@a.test", ["b@b.test"], "Subject: x\\n\\nhello\\n")
+
+
+def test_capture_process(capture_process):
+    send(capture_process)
+    (message,) = capture_process.wait_for(1)
+    assert message.text == "hello\\n"
+
+
+@pytest.mark.parametrize("capture_options", [{"name": "mx.test"}])
+def test_capture_options(capture_process):
+    send(capture_process)
+    assert "220 mx.test" in capture_process.transcript
+
+
+def test_memory_network(memory_network):
+    assert memory_network.clock.seconds() == 0
+
+
+def test_certificate_zoo(certificate_zoo):
+    assert certificate_zoo.ca.exists()
+"""
+
+IN_THE_REACTOR = """
+import smtplib
+
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.threads import deferToThread
+import pytest_twisted
+
+
+def send(server):
+    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
+        client.sendmail("a@a.test", ["b@b.test"], "Subject: x\\n\\nhello\\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_capture_server(capture_server):
+    await deferToThread(send, capture_server)
+    (message,) = await capture_server.wait_for(1)
+    assert message.text == "hello\\n"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with strict settings of its own."""
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\naddopts = --strict-markers --strict-config\n", "utf-8"
+    )
+    return tmp_path
+
+
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest there."""
+    command = (sys.executable, "-m", "pytest", "-q", "-s", *PLUGIN, *arguments)
+    return subprocess.run(
+        command,
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--collect-only",), ("--fixtures",), ()])
+def test_unused_it_costs_nothing(project: Path, arguments: tuple[str, ...]) -> None:
+    """No Twisted, no OpenSSL, and of ours nothing but the fixtures' own module."""
+    (project / "conftest.py").write_text(SAY_WHAT_IS_LOADED, "utf-8")
+    (project / "test_nothing.py").write_text("def test_nothing():\n    pass\n", "utf-8")
+    done = run(project, *ALONE, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    assert told["LOADED"] == ""
+    assert told["OURS"].split() == [
+        "txsmtpconn",
+        "txsmtpconn.testing",
+        "txsmtpconn.testing.fixtures",
+    ]
+
+
+def test_it_works_without_pytest_twisted(project: Path) -> None:
+    """All but `capture_server`, which says what it needs; and no Twisted comes in for sockets."""
+    (project / "conftest.py").write_text(NO_PYTEST_TWISTED, "utf-8")
+    (project / "test_all.py").write_text(USES_EVERYTHING, "utf-8")
+    done = run(project, *ALONE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
+    (project / "test_all.py").write_text("def test(capture_server):\n    pass\n", "utf-8")
+    done = run(project, *ALONE)
+    assert done.returncode == 1
+    assert "capture_server needs pytest-twisted; capture_process does without" in done.stdout
+
+
+@pytest.mark.parametrize("reactor", ["default", "asyncio"])
+def test_it_works_in_the_reactor_of_pytest_twisted(project: Path, reactor: str) -> None:
+    """Whichever reactor that is."""
+    (project / "test_reactor.py").write_text(IN_THE_REACTOR, "utf-8")
+    done = run(project, f"--reactor={reactor}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
