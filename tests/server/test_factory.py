@@ -113,6 +113,18 @@ def test_draining_finishes_messages_and_shows_others_out() -> None:
     assert not meeting.network.clock.getDelayedCalls()
 
 
+def test_draining_is_over_when_the_application_knows() -> None:
+    """Every `on_close` was called by then: what it uses may be closed next."""
+    told: list[str] = []
+    hooks = Recording(close=lambda: told.append("closed"))
+    meeting = Meeting(hooks)
+    meeting.hand()
+    meeting.factory.drain(0).addCallback(lambda _: told.append("drained"))
+    meeting.waits(1)
+    assert told == ["closed", "drained"]
+    meeting.ends()
+
+
 def test_draining_comes_to_an_end() -> None:
     """What is not done in time is aborted, and its sink hears of it."""
     hooks = Recording()

@@ -140,9 +140,10 @@ class SMTPServerProtocol(Protocol):
         """Let go of everything, once."""
         self._gone = True
         self._deadline.cancel()
-        self.factory.connection_closed(self)
         announce(self.factory.logger, "{session_id} closed", session_id=self._id)
         self._conversation.client_left()
+        # Last, as it may end a `drain`: by then the application has heard of the client's end.
+        self.factory.connection_closed(self)
 
     # -- the transport as a consumer of replies
 
