@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from txsmtpconn.relay.spool import (
@@ -486,6 +487,23 @@ def test_hold_release_requeue_remove(lab: Laboratory) -> None:
         Event.DEFERRED,
         Event.REMOVED,
     ]
+
+
+@pytest.mark.parametrize("call", ["release", "requeue"])
+def test_operator_gives_an_old_message_a_new_life(lab: Laboratory, call: str) -> None:
+    """What is released or requeued after its lifetime is not given up before it was tried."""
+    spool = lab.start()
+    message = accept(spool)
+    if call == "requeue":
+        end(spool, claim(spool)[0], State.EXPIRED, Event.EXPIRED)
+    else:
+        success_result_of(spool.hold(message))
+    lab.advance(1000)
+    assert success_result_of(getattr(spool, call)(message)) == 1
+    assert success_result_of(spool.expire(100, "too old")) == 0
+    lab.advance(99)
+    (claimed,) = claim(spool)
+    assert claimed.age == 99
 
 
 def test_operator_calls_on_unknown_ids_do_nothing(lab: Laboratory) -> None:

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from tests.relay.spool_contract import states
-from tests.relay.test_delivery import LATER, Bench
+from tests.relay.spool_contract import accept, claim, end, states
+from tests.relay.test_delivery import LATER, NO, Bench
 from tests.relay.test_sqlite import SQLiteLaboratory
 from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule
-from txsmtpconn.relay.spool import State
+from txsmtpconn.relay.spool import Event, State
 from txsmtpconn.relay.upkeep import Upkeep
 from txsmtpconn.testing.results import success_result_of
 
@@ -106,3 +106,27 @@ def test_start_after_a_long_sleep_tries_before_it_gives_up(kept: Kept) -> None:
     assert not kept.dispatcher.may_expire
     kept.pass_time(1_200)
     assert kept.dispatcher.may_expire
+
+
+def test_clock_that_jumps_forward_removes_nothing(kept: Kept) -> None:
+    """What is kept for the operator stays until a clock can be trusted that says it is old."""
+    message = kept.accept("b@example")
+    kept.last.reply(NO)
+    kept.pass_time(3_000)
+    cast(Any, kept.lab).set_by = 10 * 365 * 86400.0
+    kept.pass_time(900)
+    assert states(kept.spool, message) == {"b@example": State.FAILED}
+
+
+def test_start_on_a_wrong_clock_removes_nothing(tmp_path: Path) -> None:
+    """Nor does the first look after a start, when nobody knows yet whether the clock is right."""
+    lab = ClockedLaboratory(tmp_path / "spool")
+    spool = lab.start()
+    message = accept(spool)
+    end(spool, claim(spool)[0], State.FAILED, Event.FAILED)
+    success_result_of(spool.stop())
+    lab.advance(10 * 365 * 86400.0)
+    kept = Kept(lab)
+    assert states(kept.spool, message) == {"b@example.net": State.FAILED}
+    kept.end()
+    success_result_of(kept.spool.stop())

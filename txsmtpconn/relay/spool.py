@@ -160,7 +160,7 @@ class Claim:
     """Recipients of one message on their way to one destination.
 
     Attributes:
-        age: Seconds since the message was accepted.
+        age: Seconds since the message was accepted, released or requeued.
         size: Octets of mail data.
         body: The mail data where it is at most `WHOLE_BODY` octets, else None.
         marked: True where the rows stand in COMMITTING already.
@@ -396,10 +396,13 @@ class ISpool(Protocol):
         """Keep what waits from being delivered."""
 
     def release(self, message: str) -> Deferred[int]:
-        """Let what is held or quarantined be delivered, at once."""
+        """Let what is held or quarantined be delivered, at once, and its age count anew."""
 
     def requeue(self, message: str) -> Deferred[int]:
-        """Try again what was given up, with a fresh schedule; what waits becomes due at once."""
+        """Try again what was given up, with a fresh schedule; what waits becomes due at once.
+
+        The message's age counts anew.
+        """
 
     def remove(self, message: str, detail: str = "") -> Deferred[int]:
         """Drop what is not yet delivered, for good."""

@@ -57,11 +57,13 @@ def hold(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
 def release(db: sqlite3.Cursor, now: float, message: int) -> int:
     """Let held and quarantined recipients go."""
     states = "('held', 'quarantined')"
+    _begin_anew(db, now, message)
     return move(db, now, message, states, State.READY, Event.RELEASED, "")
 
 
 def requeue(db: sqlite3.Cursor, now: float, message: int) -> int:
     """Make given-up recipients due with no attempts counted, and waiting ones due."""
+    _begin_anew(db, now, message)
     return move(
         db,
         now,
@@ -74,6 +76,11 @@ def requeue(db: sqlite3.Cursor, now: float, message: int) -> int:
     )
 
 
+def _begin_anew(db: sqlite3.Cursor, now: float, message: int) -> None:
+    """Count a message's age from now: else one that is too old would be given up again at once."""
+    db.execute("UPDATE message SET counted_from = ? WHERE id = ?", (now, message))
+
+
 def remove(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
     """Drop every recipient that no claim is out for."""
     states = "('ready', 'held', 'failed', 'expired', 'quarantined')"
@@ -83,11 +90,11 @@ def remove(db: sqlite3.Cursor, now: float, message: int, detail: str) -> int:
 
 
 def expire(db: sqlite3.Cursor, now: float, age: float, detail: str) -> int:
-    """Give up waiting recipients of messages accepted more than `age` seconds ago."""
+    """Give up waiting recipients of messages whose life began more than `age` seconds ago."""
     old = _messages_with(
         db,
         "SELECT DISTINCT message FROM recipient JOIN message ON message.id = recipient.message"
-        " WHERE state = 'ready' AND accepted_at < ?",
+        " WHERE state = 'ready' AND counted_from < ?",
         now - age,
     )
     return sum(

@@ -20,6 +20,7 @@ _SCHEMA = """
 CREATE TABLE message (
     id           INTEGER PRIMARY KEY,      -- the queue id, as a number
     accepted_at  REAL NOT NULL,            -- seconds since 1970
+    counted_from REAL NOT NULL,            -- the same, until an operator gives it a new life
     reverse_path TEXT NOT NULL,
     parameters   BLOB NOT NULL,            -- of MAIL, as on the wire
     client       TEXT NOT NULL,

@@ -71,9 +71,10 @@ def insert_message(
 ) -> None:
     """Add a message and its recipients, due at once: this makes it visible."""
     db.execute(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             message,
+            now,
             now,
             facts.reverse_path,
             facts.parameters,
@@ -202,13 +203,13 @@ def _claim_of(db: sqlite3.Cursor, now: float, rows: list[_Row], *, marked: bool)
     """Build the claim of some rows, or say what is wrong with their message."""
     number, destination = rows[0][1], rows[0][4]
     message = db.execute(
-        "SELECT accepted_at, reverse_path, parameters, size, checksum, seal FROM message"
+        "SELECT counted_from, reverse_path, parameters, size, checksum, seal FROM message"
         " WHERE id = ?",
         (number,),
     ).fetchone()
     if message is None:
         return "its message is missing"
-    accepted_at, reverse_path, parameters, size, checksum, sealed = message
+    counted_from, reverse_path, parameters, size, checksum, sealed = message
     if sealed != seal(number, reverse_path, parameters, size, checksum):
         return "its envelope does not match its checksum"
     for row in rows:
@@ -230,7 +231,7 @@ def _claim_of(db: sqlite3.Cursor, now: float, rows: list[_Row], *, marked: bool)
         parameters,
         tuple(ClaimedRecipient(row[0], row[7] + 1, row[2], row[3], row[6]) for row in rows),
         destination,
-        max(0.0, now - accepted_at),
+        max(0.0, now - counted_from),
         size,
         body,
         marked and body is not None,

@@ -2,7 +2,8 @@
 
 A message's age is read off the wall clock, and that can be wrong by years for a while. So nothing
 expires in the first time after a start, nor after the wall clock has run away from the one that
-nobody can set: a wrong clock then costs an attempt, never the mail.
+nobody can set: a wrong clock then costs an attempt, never the mail. Nor is anything removed then
+that is kept for the operator.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Upkeep:
             self._counters.expired += expired
             if expired:
                 self.log.warn("{number} recipients were too old", number=expired)
-        if moment >= self._prune_at:
+        if self._dispatcher.may_expire and moment >= self._prune_at:
             self._prune_at = moment + _PRUNE_EVERY
             await self._spool.prune(self._options.kept, self._options.history)
         self._dispatcher.wake()
