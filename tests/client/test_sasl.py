@@ -317,6 +317,21 @@ def test_an_identity_to_act_as_reaches_the_hook(certificate_zoo: CertificateZoo)
     assert (visit.door.claims[0].verified, visit.door.claims[0].authzid) == (True, "boss")
 
 
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "EXTERNAL"])
+def test_what_is_too_long_for_the_command_waits_for_a_challenge(
+    certificate_zoo: CertificateZoo, mechanism: str
+) -> None:
+    """RFC 4954 section 4: the dialogue is the same, one step longer."""
+    external = mechanism == "EXTERNAL"
+    visit = Visit(certificate_zoo, [mechanism], client_certificate=external)
+    long = Credentials(USER, PASSWORD, mechanism=mechanism, authzid="x" * 400)
+    if external:
+        visit.login(long)
+    else:
+        visit.is_refused(long)
+    assert visit.door.claims[0].authzid == "x" * 400
+
+
 def test_secrets_alone_are_enough_to_judge(certificate_zoo: CertificateZoo) -> None:
     """Without `on_auth`, who has proved to know the password is believed; PLAIN is not offered."""
 
