@@ -295,6 +295,16 @@ def test_the_queue_has_a_limit() -> None:
     assert bench.outcomes[b"1"] is RESULT
 
 
+def test_a_queue_of_none_takes_what_need_not_wait() -> None:
+    """``max_waiting`` of 0: a message goes at once, or not at all."""
+    bench = Bench(max_waiting=0, max_connections=1)
+    bench.send(b"1", b"2")
+    assert isinstance(bench.outcomes[b"2"], PoolError)
+    bench.open().answer()
+    bench.send(b"3")
+    assert bench.connections[0].messages == [b"1", b"3"]
+
+
 def test_an_empty_message_is_refused_before_it_waits() -> None:
     """EMESSAGE, and no connection is opened for it."""
     bench = Bench()

@@ -162,3 +162,15 @@ def test_a_header_injection_does_not_get_through() -> None:
     prepared = prepare(message)
     assert prepared.envelope == Envelope("a@x.test", ["b@y.test"])
     assert b"\nBcc" not in octets(prepared)
+
+
+@pytest.mark.parametrize("value", ["x\nBcc: evil@z.test", "x\r\n\r\nbody", "x\rTo: evil@z.test"])
+def test_a_message_of_the_old_kind_smuggles_no_field(value: str) -> None:
+    """It takes any text for a field; we do not."""
+    message = message_from_bytes(PARTS)
+    message["Subject"] = value
+    with pytest.raises(MessageError, match="line end"):
+        prepare(message)
+    folded = message_from_bytes(PARTS)
+    folded["Subject"] = "x\r\n y"
+    assert b"Subject: x\r\n y\r\n" in octets(prepare(folded))

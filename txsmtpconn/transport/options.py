@@ -21,7 +21,8 @@ class PoolOptions:
         max_requeues: How often a message is given to another connection because its own died
             before the message could have reached anybody; and how many connections in a row may
             fail before those who wait are told, where the server had worked before.
-        max_waiting: Messages that may wait for a connection; None sets no limit.
+        max_waiting: Messages that may wait for a connection; None sets no limit. With 0 a message
+            is taken only if it need not wait for another.
         rate_limit: Messages that may be begun within `rate_delta` seconds; 0 sets no limit.
         rate_delta: Seconds.
         queue_timeout: Seconds that a message may wait for a connection; None for ever.

@@ -197,7 +197,7 @@ class Pool:
         most = self._options.max_waiting
         if self._closing:
             return _closed()
-        if most is not None and len(self._waiting) >= most:
+        if most is not None and len(self._waiting) >= most and not self.is_idle:
             text = f"{len(self._waiting)} messages are waiting already"
             return PoolError(text, command="API")
         breaker = self._breaker

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.base64mime import body_encode as base64_encoded
 from email.headerregistry import Address, Group
 from email.message import EmailMessage, Message
+from email.policy import EmailPolicy
 from email.quoprimime import body_encode as quoted_printable
 from email.utils import format_datetime, parseaddr
 from typing import Any
@@ -27,6 +28,8 @@ from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.path import parse_mailbox
 
+#: One that does not fold a field (RFC 5322 section 2.2.3).
+_LINE_END = re.compile(r"(?>\r\n|\r|\n)(?![ \t])")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _EIGHT_BIT = ("8bit", "binary")
 
@@ -92,6 +95,7 @@ def prepare(
     if not isinstance(message, Message):
         text = f"a message to prepare is an EmailMessage, not {type(message).__name__}"
         raise MessageError(text, command="API")
+    _refuse_line_ends(message)
     complete = copy(message)
     # Deleting makes a list of fields of the copy's own; setting alone would write into the other.
     del complete["X-txsmtpconn-Never-There"]
@@ -158,6 +162,18 @@ def _without_bcc(source: MessageSource) -> bytes:
 
 
 # -- the header
+
+
+def _refuse_line_ends(message: Message[Any, Any]) -> None:
+    """Refuse a field that would become two, or the end of the header section.
+
+    A message of the old kind holds whatever text it is given; newer policies see to it themselves.
+    """
+    if isinstance(message.policy, EmailPolicy):
+        return
+    for name, value in message.items():
+        if _LINE_END.search(f"{name}{value}"):
+            raise MessageError(f"the field {name!a} holds a line end", command="API")
 
 
 def _domain_of(message: Message[Any, Any]) -> str:
