@@ -194,10 +194,38 @@ def test_connecting_can_be_cancelled_before_there_is_a_socket(reactor: Any, answ
         reactor.nameResolver.answer("192.0.2.1", "192.0.2.2")
     connecting.cancel()
     assert isinstance(failure_result_of(connecting), SendCancelled)
+    assert not reactor.getDelayedCalls()
     if not answered:
         reactor.nameResolver.answer("192.0.2.1")
     reactor.advance(1)
     assert not reactor.getDelayedCalls()
+
+
+def test_connection_timeout_ends_the_resolution_too(reactor: Any) -> None:
+    """No timer stays behind for a resolver that is still silent."""
+    connecting = connect(reactor, host="mx.test", connection_timeout=1)
+    reactor.advance(1.1)
+    assert isinstance(failure_result_of(connecting), DeadlineError)
+    assert not reactor.getDelayedCalls()
+
+
+@pytest.mark.parametrize(
+    ("host", "resolved"),
+    [
+        ("BÜCHER.test", "xn--bcher-kva.test"),
+        ("faß.test", "xn--fa-hia.test"),
+        ("ＭＸ。test", "mx.test"),
+        ("mail_server", "mail_server"),
+        ("mx.test.", "mx.test."),
+    ],
+)
+def test_a_host_is_looked_up_as_tls_spells_it(reactor: Any, host: str, resolved: str) -> None:
+    """U-labels in any case, underscores, and a name from the root."""
+    connecting = connect(reactor, host=host)
+    assert reactor.nameResolver.names == [resolved]
+    reactor.nameResolver.answer("192.0.2.1")
+    established(reactor)
+    success_result_of(connecting).close()
 
 
 def test_a_path_is_a_unix_socket(reactor: Any) -> None:

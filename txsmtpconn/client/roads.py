@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import Any, TypeVar
 
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
@@ -18,6 +19,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import (
     IHostResolution,
+    IProtocolFactory,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
     IStreamClientEndpoint,
@@ -27,6 +29,9 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.errors import DeadlineError, DNSError, SMTPError, SocketError, TLSError
+from txsmtpconn.net.tls import reference_name
+
+_T = TypeVar("_T")
 
 
 def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpoint:
@@ -41,7 +46,6 @@ def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpo
         return UNIXClientEndpoint(reactor, options.path, timeout=options.connection_timeout)
     assert options.host is not None
     assert options.port is not None
-    assert options.dns_timeout is not None
     to_address = _endpoint_for_address(options.host)
     if to_address is not None:
         # There is nothing to resolve, and no family to race another.
@@ -52,13 +56,7 @@ def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpo
             timeout=options.connection_timeout,
             bindAddress=None if options.local_address is None else (options.local_address, 0),
         )
-    return HostnameEndpoint(
-        _patient_for(reactor, options.dns_timeout),
-        options.host,
-        options.port,
-        timeout=options.connection_timeout,
-        bindAddress=options.local_address,
-    )
+    return _NamedHost(reactor, options)
 
 
 def _endpoint_for_address(host: str) -> Any:
@@ -108,42 +106,85 @@ def _words(reason: error.ConnectError) -> str:
     return os.strerror(number).lower() if isinstance(number, int) else "cannot connect"
 
 
-class _PatientReactor:
-    """A reactor whose name resolver has a deadline; in all else the one that it stands for."""
+class _NamedHost(HostnameEndpoint):
+    """A host by its name, with a deadline for its resolution that ends with the attempt.
 
-    def __init__(self, reactor: Any, seconds: float) -> None:
+    The name goes to the resolver in the spelling that TLS will have.  Twisted would refuse some: an
+    upper-case U-label, and an underscore, of which the networks of containers are full.
+    """
+
+    def __init__(self, reactor: Any, options: ConnectionOptions) -> None:
+        assert options.host is not None
+        assert options.port is not None
+        assert options.dns_timeout is not None
+        assert options.connection_timeout is not None
+        host = name = options.host if options.host.isascii() else reference_name(options.host)
+        self._resolver: _BoundedResolver | None = None
+        if IReactorPluggableNameResolver.providedBy(reactor):
+            self._resolver = _BoundedResolver(reactor, name, options.dns_timeout)
+            reactor = _PatientReactor(reactor, self._resolver)
+            host = _NO_NAME if "_" in name else name
+        super().__init__(
+            reactor,
+            host,
+            options.port,
+            timeout=options.connection_timeout,
+            bindAddress=options.local_address,
+        )
+
+    def connect(
+        self,
+        protocolFactory: IProtocolFactory,  # noqa: N803
+    ) -> Deferred[Any]:
+        connecting = super().connect(protocolFactory)
+        return connecting if self._resolver is None else connecting.addBoth(self._resolver.over)
+
+
+#: Stands in where Twisted must not see the name, and is never looked up.
+_NO_NAME = "host.invalid"
+
+
+class _PatientReactor:
+    """A reactor with a name resolver of its own; in all else the one that it stands for."""
+
+    def __init__(self, reactor: Any, resolver: _BoundedResolver) -> None:
         self._reactor = reactor
-        self.nameResolver = _BoundedResolver(reactor, seconds)
+        self.nameResolver = resolver
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
 
-def _patient_for(reactor: Any, seconds: float) -> Any:
-    if not IReactorPluggableNameResolver.providedBy(reactor):
-        return reactor
-    return _PatientReactor(reactor, seconds)
-
-
 class _BoundedResolver:
     """Ends a resolution that takes too long with the addresses that it has found so far."""
 
-    def __init__(self, reactor: Any, seconds: float) -> None:
+    def __init__(self, reactor: Any, name: str, seconds: float) -> None:
         self._reactor = reactor
+        self._name = name
         self._seconds = seconds
+        self._receivers: list[_BoundedReceiver] = []
 
     def resolveHostName(  # noqa: N802
         self,
         resolutionReceiver: Any,  # noqa: N803
+        hostName: str,  # noqa: N803
         *arguments: Any,
         **options: Any,
     ) -> IHostResolution:
         receiver = _BoundedReceiver(resolutionReceiver)
         receiver.deadline = self._reactor.callLater(self._seconds, receiver.resolutionComplete)
+        self._receivers.append(receiver)
         return self._reactor.nameResolver.resolveHostName(  # type: ignore[no-any-return]
-            receiver, *arguments, **options
+            receiver, self._name, *arguments, **options
         )
+
+    def over(self, outcome: _T) -> _T:
+        """Wait for nothing any more: the attempt has had its outcome, which is passed on."""
+        for receiver in self._receivers:
+            receiver.forget()
+        self._receivers.clear()
+        return outcome
 
 
 @implementer(IResolutionReceiver)
@@ -163,9 +204,13 @@ class _BoundedReceiver:
             self._receiver.addressResolved(address)
 
     def resolutionComplete(self) -> None:  # noqa: N802
-        receiver, self._receiver = self._receiver, None
-        if receiver is None:
-            return
+        receiver = self._receiver
+        self.forget()
+        if receiver is not None:
+            receiver.resolutionComplete()
+
+    def forget(self) -> None:
+        """Pass nothing on any more."""
+        self._receiver = None
         if self.deadline is not None and self.deadline.active():
             self.deadline.cancel()
-        receiver.resolutionComplete()
