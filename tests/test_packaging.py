@@ -39,6 +39,17 @@ print(*sorted(maker.tapname for maker in getPlugins(IServiceMaker) if "smtp" in 
 print(*sorted(name for name in sys.modules if name.startswith("txsmtpconn")))
 """
 
+USES_CAPTURE = """
+import smtplib
+import txsmtpconn
+
+def test(capture_process, request):
+    assert request.config.pluginmanager.has_plugin("txsmtpconn")
+    with smtplib.SMTP(capture_process.host, capture_process.port, timeout=10) as client:
+        client.sendmail("a@a.test", ["b@b.test"], "Subject: x\\n\\nhello\\n")
+    assert capture_process.wait_for(1)[0].subject == "x"
+"""
+
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command with none of this process's Python settings; it must succeed."""
@@ -136,6 +147,16 @@ def test_installed_package_is_typed_and_versioned(installed: Path, tmp_path: Pat
         "assert pathlib.Path(txsmtpconn.__file__).with_name('py.typed').exists()\n"
     )
     run(installed / "python", "-c", script, cwd=tmp_path)
+
+
+def test_pytest_finds_the_fixtures(installed: Path, tmp_path: Path) -> None:
+    """Anybody's tests may ask for a capture server, in a project that has no pytest-twisted."""
+    blocked = "import sys; sys.modules['pytest_twisted'] = None\n"
+    (tmp_path / "conftest.py").write_text(blocked, "utf-8")
+    (tmp_path / "test_theirs.py").write_text(USES_CAPTURE, "utf-8")
+    alone = ("-p", "no:twisted", "-p", "no:cacheprovider", "-W", "error")
+    done = run(installed / "python", "-m", "pytest", "-q", *alone, cwd=tmp_path)
+    assert "1 passed" in done.stdout
 
 
 @pytest.mark.parametrize("service", ["smtprelay", "smtpsink"])

@@ -33,6 +33,7 @@ from txsmtpconn.testing.fixtures import (
 
 __all__ = ["_capture_processes", "capture_options", "capture_process", "capture_server"]
 
+ROOT = Path(__file__).resolve().parents[2]
 MESSAGE = b"Subject: hello\r\n\r\n.dots\r\n"
 
 
@@ -156,6 +157,52 @@ def test_stopping_leaves_nobody_connected() -> Any:
             pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((server.host, server.port))
+
+
+TRIAL = """
+import smtplib
+
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from txsmtpconn.testing import CaptureServer
+
+
+class MailTests(TestCase):
+    def setUp(self):
+        self.server = CaptureServer(reactor, tls="starttls")
+        self.addCleanup(self.server.stop)
+        return self.server.start()
+
+    def send(self):
+        with smtplib.SMTP(self.server.host, self.server.port, timeout=10) as client:
+            client.sendmail("a@a.test", ["b@b.test"], "Subject: x\\n\\nhello\\n")
+
+    async def test_mail(self):
+        sending = deferToThread(self.send)
+        (message,) = await self.server.wait_for(1)
+        await sending
+        self.assertEqual(message.subject, "x")
+
+    def test_failure(self):
+        return self.assertFailure(self.server.wait_for(1, timeout=0.01), AssertionError)
+"""
+
+
+def test_in_trial(tmp_path: Path) -> None:
+    """Trial finds a clean reactor behind it."""
+    (tmp_path / "test_mail.py").write_text(TRIAL, "utf-8")
+    command = (sys.executable, "-m", "twisted.trial", "test_mail")
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path))), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED (successes=2)" in done.stdout
 
 
 # -- in a process of its own

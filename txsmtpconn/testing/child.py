@@ -1,4 +1,4 @@
-"""The other end of `CaptureProcess`: ``python -m txsmtpconn.testing.child``.
+"""The other end of `CaptureProcess`: a capture server that answers requests on a pipe.
 
 A request is a line of JSON, ``{"call": ..., "arguments": {...}}``; so is its answer,
 ``{"result": ...}`` or ``{"error": ..., "kind": ...}``. The end of the input is the end of the
@@ -114,7 +114,3 @@ def main() -> None:
     reactor = default_reactor()
     StandardIO(Requests(reactor))
     reactor.run(installSignalHandlers=False)
-
-
-if __name__ == "__main__":
-    main()

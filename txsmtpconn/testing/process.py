@@ -13,7 +13,6 @@ pipe, however this one ends. This module imports no Twisted.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -27,7 +26,15 @@ from txsmtpconn.testing.rules import Rule, Ruled
 #: Seconds that the process has to end before it is killed.
 _PATIENCE = 10.0
 
-_ROOT = Path(__file__).resolve().parents[2]
+#: What the process begins with: it finds this package where we have found it.
+_BOOT = """
+import sys
+if sys.argv[1] not in sys.path:
+    sys.path.insert(0, sys.argv[1])
+from txsmtpconn.testing.child import main
+main()
+"""
+
 _ERRORS: dict[str, type[Exception]] = {
     error.__name__: error for error in (ConfigError, MissingMessages)
 }
@@ -70,15 +77,12 @@ class CaptureProcess(Ruled):
         """
         if self._process is not None:
             raise ConfigError("the server runs already")
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             # -P: what lies in the working directory is not to be imported.
-            [sys.executable, "-P", "-m", "txsmtpconn.testing.child"],
+            [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            env=environment,
         )
         try:
             place = self._call("start", **self._options)
