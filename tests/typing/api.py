@@ -19,6 +19,7 @@ from txsmtpconn import (
     Credentials,
     Delivery,
     Envelope,
+    PoolOptions,
     Recipient,
     RecipientOutcome,
     SendResult,
@@ -28,6 +29,7 @@ from txsmtpconn import (
     SMTPError,
     SMTPRejection,
     SMTPServerFactory,
+    SMTPTransport,
     TLSOptions,
     __version__,
     connect,
@@ -81,6 +83,23 @@ async def converse(reactor: Any) -> None:
     assert_type(conn.authenticated, bool)
     await conn.quit()
     conn.close()
+
+
+async def transport(reactor: Any) -> None:
+    """A transport for a program in which mail is a sideline."""
+    pool = PoolOptions(max_connections=2, rate_limit=10, rate_delta=60)
+    transport = SMTPTransport(
+        reactor, "smtp://mail.example.org", pool=pool, defaults={"From": "me@example.org"}
+    )
+    assert_type(await transport.verify(), bool)
+    assert_type(transport.send(Envelope("", "you@example.net"), b"x"), Deferred[SendResult])
+    assert_type(await transport.send_message(EmailMessage()), SendResult)
+    assert_type(transport.prepare_message(EmailMessage()).envelope, Envelope)
+    if transport.pool is not None:
+        assert_type(transport.pool.figures().sent, int)
+        await transport.pool.when_idle()
+    await transport.close(timeout=5)
+    SMTPTransport(reactor, service="Gmail", auth=Credentials("me", "secret"), pool=True)
 
 
 def listen(reactor: Any) -> SMTPConnectionFactory:
