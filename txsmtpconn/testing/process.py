@@ -26,11 +26,14 @@ from txsmtpconn.testing.rules import Rule, Ruled
 #: Seconds that the process has to end before it is killed.
 _PATIENCE = 10.0
 
-#: What the process begins with: it finds this package where we have found it.
+#: What the process begins with: it finds this package, and what it needs, where we have found
+#: them; its own standard library comes first.
 _BOOT = """
 import sys
-if sys.argv[1] not in sys.path:
-    sys.path.insert(0, sys.argv[1])
+ours, *theirs = sys.argv[1:]
+if ours not in sys.path:
+    sys.path.insert(0, ours)
+sys.path += [path for path in theirs if path not in sys.path]
 from txsmtpconn.testing.child import main
 main()
 """
@@ -79,7 +82,7 @@ class CaptureProcess(Ruled):
             raise ConfigError("the server runs already")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             # -P: what lies in the working directory is not to be imported.
-            [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parents[2])],
+            [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parents[2]), *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
