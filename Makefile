@@ -71,7 +71,7 @@ changelog: $(VENV)/.dev  ## Check the news fragments
 
 .PHONY: matrix
 matrix: $(VENV)/.dev  ## Run the tests on every Python found, with the lowest and the latest Twisted
-	@$(BIN)/nox --session tests packaging --no-error-on-missing-interpreters
+	@$(BIN)/nox --session tests packaging --no-error-on-missing-interpreters -- $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.bench  ## Measure us beside our peers
