@@ -21,7 +21,7 @@ from txsmtpconn import (
     SendCancelled,
 )
 from txsmtpconn.testing import failure_result_of, no_result_of, success_result_of
-from txsmtpconn.testing.script import Step, expect, expect_close, expect_silence, send
+from txsmtpconn.testing.script import Step, close, expect, expect_close, expect_silence, send
 
 USER, PASSWORD = "us3r-Xq", "p4ss-Zk7-word"
 TOKEN = "t0ken.of.Jw9-access"
@@ -400,8 +400,36 @@ def forms(secret: str) -> set[str]:
         ),
         ("PLAIN", WHO, [expect(PLAIN), send("334 "), expect("*"), send("501 no")]),
         ("PLAIN", WHO, [expect(PLAIN), send(b"xyz\r\n"), expect_close()]),
+        ("PLAIN", WHO, [expect(PLAIN), send(f'500-what is "{PLAIN}"', f"500 {PASSWORD}?")]),
+        ("PLAIN", WHO, [expect(PLAIN), send(f"what is {PLAIN}"), expect_close()]),
+        ("PLAIN", WHO, [expect(PLAIN), send(f"500 {PLAIN}".encode()), close()]),
+        ("XOAUTH2", BEARER, [expect(XOAUTH2), send(f"500 what is {XOAUTH2[:40]}...")]),
+        (
+            "LOGIN",
+            WHO,
+            [
+                expect("AUTH LOGIN"),
+                send("334 VXNlcg=="),
+                expect(b64(USER)),
+                send("334 UGFzcw=="),
+                expect(b64(PASSWORD)),
+                send(f"500 {b64(PASSWORD)}?"),
+            ],
+        ),
     ],
-    ids=["PLAIN", "PLAIN accepted", "LOGIN", "XOAUTH2", "cancelled", "garbage"],
+    ids=[
+        "PLAIN",
+        "PLAIN accepted",
+        "LOGIN",
+        "XOAUTH2",
+        "cancelled",
+        "garbage",
+        "quoted",
+        "quoted in garbage",
+        "quoted in a fragment",
+        "quoted in part",
+        "LOGIN quoted",
+    ],
 )
 def test_no_secret_gets_out(offer: str, credentials: Credentials, steps: list[Step]) -> None:
     """Not in a log event at any level, a repr, an exception or a traceback, in no form."""

@@ -168,7 +168,12 @@ class Login:
             self._end(AuthenticationError(str(reason), command="API"))
             return
         self._stepper = stepper
-        self._operation = Authenticate(mechanism.name, initial)
+        secrets = (credentials.password, credentials.access_token)
+        self._operation = Authenticate(
+            mechanism.name,
+            initial,
+            secrets=tuple(secret.encode() for secret in secrets if secret),
+        )
         self._operation.tag = self
         self._line.take(self._line.session.submit(self._operation))
 

@@ -8,7 +8,7 @@ serves; the table in ``session.client.tables`` says what the reply then does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
@@ -24,10 +24,11 @@ from txsmtpconn.session.client.tables import (
     row,
 )
 from txsmtpconn.session.client.transaction import Operation, Transaction
+from txsmtpconn.session.secrets import concealed, without_secrets
 from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
-from txsmtpconn.wire.limits import ReplyLimits
+from txsmtpconn.wire.limits import RECEIVED_EXCERPT, ReplyLimits
 from txsmtpconn.wire.reply import Reply, ReplyParser
 
 #: What carries an ``Effect`` out: takes the reply, the operation and what the reply answered.
@@ -88,6 +89,7 @@ class Conversation:
         owed: What the replies to come will answer: the row, its operation, the octets that asked.
         unanswered: Octets of commands and chunks among those.
         cause: Why the session is closed, once it is.
+        secrets: What was said in a SASL dialogue, while the peer may quote it.
     """
 
     state = State.CONNECTING
@@ -96,6 +98,7 @@ class Conversation:
     last_reply: Reply | None = None
     cause: SMTPError | None = None
     unanswered = 0
+    secrets: tuple[bytes, ...] = ()
 
     #: When the oldest owed reply became the oldest.
     _waiting_since = 0.0
@@ -243,7 +246,7 @@ class Conversation:
         parser, owed, acts, trace = self.parser, self.owed, self._acts, self.trace
         parser.receive_data(data)
         try:
-            for reply in parser.replies():
+            for reply in self._replies() if self.secrets else parser.replies():
                 self.last_reply = reply
                 if trace is not None:
                     self._trace_reply(reply)
@@ -259,8 +262,18 @@ class Conversation:
                 if self.state is _CLOSED:
                     return
         except RemoteProtocolError as error:
-            received = error.received.decode("utf-8", "backslashreplace")
+            received = self.readable(error.received)
             self.end(ProtocolError(str(error), response=received, command=self.command))
+
+    def _replies(self) -> Iterator[Reply]:
+        """Give the replies to a dialogue, a challenge as it came and others without our secrets."""
+        for reply in self.parser.replies():
+            yield reply if reply.code == 334 else without_secrets(reply, self.secrets)
+
+    def readable(self, octets: bytes) -> str:
+        """Return what an error may show of octets that are no reply."""
+        shown = concealed(octets, self.secrets)[:RECEIVED_EXCERPT]
+        return shown.decode("utf-8", "backslashreplace")
 
     def _trace_reply(self, reply: Reply) -> None:
         assert self.trace is not None

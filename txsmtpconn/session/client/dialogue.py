@@ -50,12 +50,13 @@ class Dialogue:
         """Write AUTH; until it ends, nothing else may leave."""
         self.current = operation
         self._conversation.enter(State.AUTHENTICATING)
+        self._conversation.secrets = operation.secrets
         words = [b"AUTH", operation.mechanism.encode("ascii")]
         shown = None
         if operation.initial is not None:
             shown = b" ".join(words)
             # RFC 4954 section 4: "=" stands for an initial response of no octets.
-            words.append(b64encode(operation.initial) or b"=")
+            words.append(self._secretly(operation.initial) or b"=")
         line = command_line(*words)
         self._conversation.write(Verb.AUTH, line, Expected.AUTH, operation, shown)
 
@@ -69,9 +70,15 @@ class Dialogue:
             return
         operation.challenged = False
         expected = Expected.AUTH_CANCELLED if data is None else Expected.AUTH
-        line = b"*" if data is None else b64encode(data)
+        line = b"*" if data is None else self._secretly(data)
         shown = None if data is None else b""
         self._conversation.write(Verb.SASL_RESPONSE, line + b"\r\n", expected, operation, shown)
+
+    def _secretly(self, response: bytes) -> bytes:
+        """Encode a response, and know it again should the peer quote it."""
+        line = b64encode(response)
+        self._conversation.secrets += (line,)
+        return line
 
     def _on_challenged(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         assert isinstance(operation, Authenticate)
@@ -94,6 +101,7 @@ class Dialogue:
     def _on_auth_ended(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         assert isinstance(operation, Authenticate)
         self.current = None
+        self._conversation.secrets = ()
         if reply.is_positive:
             self.succeeded = True
         self._conversation.enter(State.READY)

@@ -198,7 +198,7 @@ class ClientSession:
             conversation.end(None)
         elif conversation.state is not State.CLOSED:
             # What was begun to be said may tell why; it decides nothing.
-            said = conversation.parser.residue[:512].decode("utf-8", "backslashreplace")
+            said = conversation.readable(conversation.parser.residue)
             text = "the connection was closed"
             conversation.end(
                 cause

@@ -39,6 +39,7 @@ class Authenticate(Operation):
     Attributes:
         mechanism: Its registered name, as it goes on the wire.
         initial: The initial response, or None to wait for a challenge.
+        secrets: What no reply to it may quote, besides the responses themselves.
     """
 
     rounds = 0
@@ -47,9 +48,16 @@ class Authenticate(Operation):
     #: Why we gave the dialogue up, where we did.
     given_up: SMTPError | None = None
 
-    def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
+    def __init__(
+        self,
+        mechanism: str,
+        initial: bytes | None = None,
+        *,
+        secrets: tuple[bytes, ...] = (),
+    ) -> None:
         self.mechanism = mechanism
         self.initial = initial
+        self.secrets = secrets
 
     def __repr__(self) -> str:
         return f"Authenticate({self.mechanism!r})"
