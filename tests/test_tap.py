@@ -95,6 +95,7 @@ def test_the_password_comes_from_a_file_or_the_environment(
         (["--spool=x"], "--upstream is required"),
         (["--spool=x", "--upstream=http://h"], "http"),
         (["--spool=x", "--upstream=smtp://user@h.test"], "password"),
+        (["--spool=x", "--upstream=smtp://user:hunter2@h.test"], "--password-file"),
         (["--spool=x", UPSTREAM, "--listen=tcp:2525"], "listens beyond this host"),
         (["--spool=x", UPSTREAM, "--listen=tcp:25", "--network=0.0.0.0/0"], "open relay"),
         (["--spool=x", UPSTREAM, "--network=everybody"], "everybody"),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
+from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError, SMTPError
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.relay.configuration import RelayOptions
@@ -123,6 +124,12 @@ def makeService(options: Options) -> IService:
 
 
 def _relay_options(options: Options) -> RelayOptions:
+    credentials = read_url(options["upstream"]).get("auth")
+    if credentials is not None and credentials.password is not None:
+        raise ConfigError(
+            "--upstream holds a password, which every user of this host can read in the list of"
+            f" processes: put it into a file (--password-file) or into {PASSWORD_VARIABLE}"
+        )
     given: dict[str, Any] = {
         "spool": options["spool"],
         "upstream": options["upstream"],

@@ -296,6 +296,17 @@ def test_message_stored_too_late_is_taken_back(lab: SQLiteLaboratory) -> None:
     assert relay.counters.overdue == 1
 
 
+def test_claimed_submitter_is_not_vouched_for(lab: SQLiteLaboratory) -> None:
+    """AUTH= of whoever says so becomes "nobody known" (RFC 4954 section 5)."""
+    relay = Relay(lab)
+    hand = relay.hand()
+    mail = b"EHLO me.test\r\nMAIL FROM:<s@x.test> AUTH=ceo@x.test\r\n"
+    relay.says(hand, mail + b"RCPT TO:<r@y.test>\r\nDATA\r\n")
+    assert relay.says(hand, b"x\r\n.\r\n").startswith(b"250")
+    (claimed,) = claim(relay.spool)
+    assert claimed.parameters == b" AUTH=<>"
+
+
 def test_client_that_leaves_in_mid_message_leaves_nothing(lab: SQLiteLaboratory) -> None:
     """No end of data, no message, no octets."""
     relay = Relay(lab)

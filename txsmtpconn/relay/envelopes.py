@@ -2,7 +2,8 @@
 
 What the client asked for (RFC 3461 notifications, BODY, SMTPUTF8, REQUIRETLS, ...) travels with
 the message to the next hop. SIZE does not: the message has grown by its trace field, and the
-session of the next hop counts for itself.
+session of the next hop counts for itself. Nor does whom AUTH= names: we would vouch for a claim
+that we cannot check, and say "nobody known" instead (RFC 4954 section 5).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def to_spool(envelope: Envelope, client: str, destination: str = "") -> NewMessa
         smtputf8=envelope.needs_smtputf8,
         ret=common.ret if common else None,
         envid=common.envid if common else None,
-        auth=envelope.auth,
+        auth=None if envelope.auth is None else "",
         requiretls=envelope.requiretls,
         deliver_by=envelope.deliver_by,
         mt_priority=envelope.mt_priority,
