@@ -283,6 +283,18 @@ def test_every_verb_can_be_delayed(stage: Stage, verb: str, before: bytes, said:
     assert len(heard) == (1 if verb in ("QUIT", "DATA") else 2)
 
 
+@pytest.mark.parametrize("verb", ["NOOP", "MESSAGE"])
+def test_a_delay_may_be_longer_than_any_time_out(stage: Stage, verb: str) -> None:
+    """An answer that comes after an hour is the answer, and not an excuse."""
+    server = stage.begin()
+    server.delay(verb, seconds=3600)
+    hand = stage.hand()
+    stage.says(hand, b"NOOP\r\n" if verb == "NOOP" else WHOLE)
+    stage.network.advance(3600)
+    assert codes(hand.heard)[-1] == 250
+    assert len(server.messages) == (verb == "MESSAGE")
+
+
 def test_a_delayed_refusal(stage: Stage) -> None:
     """A delay lets the next rule speak, at verbs with a hook and at those without."""
     server = stage.begin()

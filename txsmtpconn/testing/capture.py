@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamCli
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.clock import default_reactor
-from txsmtpconn.server import ServerOptions
+from txsmtpconn.server import ServerOptions, ServerTimeouts
 from txsmtpconn.testing.captured import (
     CapturedMessage,
     CapturedSession,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LOOPBACK = "127.0.0.1"
 #: What the server's certificate is for; the address is in it too.
 _NAME = "localhost"
+#: A rule may delay an answer for longer than a server would wait for its application.
+_PATIENT = ServerTimeouts(answer=86400, mark=86400)
 
 
 class CaptureServer(Ruled):
@@ -98,6 +100,7 @@ class CaptureServer(Ruled):
             "lmtp": lmtp,
             "allow_insecure_auth": tls is None,
             "max_clients_per_address": None,
+            "timeouts": _PATIENT,
             **options,
         }
         ServerOptions(**self._options)  # what is wrong is told here
@@ -187,7 +190,7 @@ class CaptureServer(Ruled):
 
     @property
     def url(self) -> str:
-        """What `connect` takes; empty in memory, and for SMTP on a unix socket: there is none."""
+        """What `connect` takes; empty where there is no URL, in memory and for SMTP on a socket."""
         if self._network is not None:
             return ""
         if self._options["lmtp"]:
@@ -236,7 +239,7 @@ class CaptureServer(Ruled):
             fired: Deferred[list[CapturedMessage]] = Deferred()
             fired.callback(self.messages[:count])
             return fired
-        waiting = _Waiting(self, count, self._waiting.remove)
+        waiting = _Waiting(count, self._missing, self._waiting.remove)
         waiting.call = self._clock.callLater(timeout, waiting.fail, f"within {timeout:g} s")
         self._waiting.append(waiting)
         return waiting.deferred
@@ -251,7 +254,7 @@ class CaptureServer(Ruled):
         self.messages.append(message)
         for waiting in list(self._waiting):
             if len(self.messages) >= waiting.count:
-                waiting.succeed()
+                waiting.succeed(self.messages[: waiting.count])
 
     # -- rules
 
@@ -267,31 +270,39 @@ class CaptureServer(Ruled):
         """Behave from now on."""
         self._rules.clear()
 
-    def missing(self, count: int, why: str) -> MissingMessages:
-        """Return the error that says that so many messages have not come, and what has."""
+    def _missing(self, count: int, why: str) -> MissingMessages:
         wanted = f"{count} message{'' if count == 1 else 's'} expected, {why}"
         return MissingMessages(report(wanted, self.messages, self.sessions, str(self._rules)))
 
 
 class _Waiting:
-    """Somebody who waits for messages."""
+    """Somebody who waits for messages.
+
+    Args:
+        count: How many.
+        missing: Makes the error that says why they are not there.
+        ended: Called when the waiting is over.
+    """
 
     def __init__(
-        self, server: CaptureServer, count: int, ended: Callable[[_Waiting], None]
+        self,
+        count: int,
+        missing: Callable[[int, str], MissingMessages],
+        ended: Callable[[_Waiting], None],
     ) -> None:
         self.count = count
-        self._ended = ended
         self.deferred: Deferred[list[CapturedMessage]] = Deferred(self._cancelled)
         self.call: IDelayedCall | None = None
-        self._server = server
+        self._missing = missing
+        self._ended = ended
 
-    def succeed(self) -> None:
+    def succeed(self, messages: list[CapturedMessage]) -> None:
         self._end()
-        self.deferred.callback(self._server.messages[: self.count])
+        self.deferred.callback(messages)
 
     def fail(self, why: str) -> None:
         self._end()
-        self.deferred.errback(self._server.missing(self.count, why))
+        self.deferred.errback(self._missing(self.count, why))
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
         self._end()
