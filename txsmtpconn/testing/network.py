@@ -133,7 +133,7 @@ class MemoryNetwork:
         return port
 
     def serve(self, *peers: IProtocol, name: str = _DEFAULT_NAME) -> MemoryPort:
-        """Accept one connection for each of these (`ScriptedPeer`s, as a rule), in order.
+        """Accept one connection for each of these (scripted peers, as a rule), in order.
 
         Further connections are refused. A scripted peer that fails makes `settle` and `advance`
         fail.

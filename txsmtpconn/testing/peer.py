@@ -125,7 +125,7 @@ class ScriptedPeer(Protocol):
 
     @property
     def transcript(self) -> str:
-        """The conversation so far: a line of text for each line and each segment of it."""
+        """The conversation so far, with a line of text for each line and each segment of it."""
         shown = []
         for name, octets in self._exchanged:
             for line in octets.splitlines(keepends=True):
