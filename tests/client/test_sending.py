@@ -411,6 +411,28 @@ def test_too_many_recipients_is_answered_by_another_transaction() -> None:
     dial.ready.close()
 
 
+def test_how_many_recipients_fit_is_learnt() -> None:
+    """A server that took 120 of 400 is asked to take 120 each time, and the 40 that are left."""
+    names = [f"{number}@x.test" for number in range(400)]
+    steps: list[Any] = list(greeted(*PIPELINING))
+    left = names
+    while left:
+        asked = left if left is names else left[:120]
+        fits = len(asked[:120])
+        steps += [
+            expect(FLIGHT[0], *[f"RCPT TO:<{name}>" for name in asked], "DATA"),
+            send("250 ok", *["250 ok"] * fits, *["452 4.5.3 no more"] * (len(asked) - fits)),
+            send("354 go"),
+            expect(BODY + b".\r\n"),
+            send("250 ok"),
+        ]
+        left = left[120:]
+    dial = Dial(*steps)
+    envelope = Envelope("a@example.org", names)
+    assert dial.result_of(dial.ready.send(envelope, BODY)).accepted == names
+    dial.ready.close()
+
+
 def test_a_full_mailbox_is_no_reason_for_another_transaction() -> None:
     """452 4.2.2 means this recipient, not their number."""
     dial = Dial(

@@ -33,6 +33,7 @@ from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
 from txsmtpconn.session.client.transaction import Transaction
+from txsmtpconn.wire.limits import RECIPIENTS_LEAST
 from txsmtpconn.wire.reply import Reply
 
 #: Called when all of a message but its end mark has left; that follows when the Deferred fires.
@@ -61,11 +62,13 @@ class Sending:
     _pump: BodyPump | None = None
     _cancelled = False
     # Of a message that takes several transactions: the outcomes so far, by the recipients' place,
-    # the places that the present transaction is for, and those still to come.
+    # the places that the present transaction is for, those still to come, and how many of them
+    # the server takes at once, as it has shown.
     _outcomes: list[RecipientOutcome | None] | None = None
     _reply: Reply | None = None
     _present: Sequence[int] = ()
     _left: Sequence[int] = ()
+    _fitting: int | None = None
 
     def __init__(
         self,
@@ -227,8 +230,12 @@ class Sending:
         if left and self._source.replayable and not self._cancelled:
             self._outcomes = outcomes
             self._left = left
-            most = self._line.session.extensions.rcptmax
-            self._begin_next(len(left) if most is None else most)
+            if again:
+                # How many fit shows by now; of fewer than every server takes, the rest was
+                # refused for reasons that only look like their number.
+                fitting = sum(each.delivery is Delivery.ACCEPTED for each in latest)
+                self._fitting = fitting if fitting >= RECIPIENTS_LEAST else None
+            self._begin_next(self._line.session.extensions.rcptmax or self._fitting or len(left))
             return
         if self._left:
             cause = transaction.cause or StreamError(
@@ -379,7 +386,7 @@ def _unsent(recipients: Sequence[Recipient], cause: SMTPError) -> list[Recipient
 def _would_fit_later(outcome: RecipientOutcome) -> bool:
     """Tell whether a recipient was refused only for being one too many in its transaction."""
     return (
-        outcome.delivery is Delivery.REJECTED
+        outcome.delivery in (Delivery.REJECTED, Delivery.NOT_SENT)
         and outcome.reply is not None
         and outcome.error is not None
         and outcome.error.command == "RCPT TO"

@@ -64,6 +64,14 @@ SECONDS_DIGITS = 9
 #: into the buffers between the two sides.
 COMMANDS_IN_FLIGHT_OCTETS = 65536
 
+#: Recipients that every server takes in one transaction (RFC 5321 section 4.5.3.1.8). A refusal of
+#: the next one that says "too many" means just that.
+RECIPIENTS_LEAST = 100
+
+#: RCPT commands that a client leaves unanswered. A server that has had enough of them, and of
+#: those that come all the same, takes them for an attack and closes: Postfix after 1000 more.
+RECIPIENTS_IN_FLIGHT = 1000
+
 #: Challenges of one AUTH exchange; no mechanism in use needs more than four.
 SASL_ROUNDS = 8
 

@@ -147,7 +147,7 @@ def test_binarymime_goes_raw_and_only_by_bdat() -> None:
 
 def test_many_recipients_leave_as_the_replies_come() -> None:
     """Commands in flight are bounded, so neither side can fill the other's buffers."""
-    names = [f"recipient-{n:06}@a-rather-long-domain-name.test" for n in range(3000)]
+    names = [f"recipient-{n:06}@a-rather-long-domain-name-of-a-host.test" for n in range(3000)]
     one = mail(*names)
     talk = Talk.ready().does(one)
     first = talk.hears()
@@ -162,6 +162,47 @@ def test_many_recipients_leave_as_the_replies_come() -> None:
     talk.says(b"354 go\r\n").says(b"250 ok\r\n")
     assert set(deliveries(one)) == {"ACCEPTED"}
     assert len(one.rcpt_replies) == 3000
+
+
+def test_short_recipients_are_counted_too() -> None:
+    """A server that has had enough suffers a thousand more, and then closes."""
+    one = mail(*[f"{n}@y.test" for n in range(3000)])
+    talk = Talk.ready().does(one)
+    assert talk.hears().count(b"RCPT") == 1000
+    talk.says(b"250 ok\r\n" * 101)
+    assert talk.hears().count(b"RCPT") == 100
+
+
+@pytest.mark.parametrize("offer", [PLAIN_OFFER, PIPELINING_OFFER, CHUNKING_OFFER])
+def test_no_more_recipients_are_asked_for_than_a_server_wants(offer: bytes) -> None:
+    """RFC 5321 section 4.5.3.1.10: the rest is NOT_SENT, and those accepted have their mail."""
+    one = mail(*[f"{n}@y.test" for n in range(3000)])
+    talk = Talk.ready(offer, chunking=Chunking.ALWAYS).does(one).says(b"250 sender\r\n")
+    asked = 0
+    for _ in range(3000):
+        asked = talk.hears().count(b"RCPT") + asked
+        answered = len(one.rcpt_replies)
+        if answered == asked:
+            break
+        talk.says(b"250 ok\r\n" if answered < 150 else b"452 4.5.3 too many\r\n")
+    assert asked < 3000
+    talk.says(b"250 took it\r\n" if offer is CHUNKING_OFFER else b"354 go\r\n")
+    talk.says(b"250 took it\r\n" if offer is not CHUNKING_OFFER else b"")
+    told = deliveries(one)
+    assert told[:150] == ["ACCEPTED"] * 150
+    assert told[150:asked] == ["REJECTED"] * (asked - 150)
+    assert told[asked:] == ["NOT_SENT"] * (3000 - asked)
+    last = one.outcomes()[-1]
+    assert isinstance(last.error, EnvelopeError)
+    assert last.error.is_transient
+    assert last.error.command == "RCPT TO"
+
+
+def test_too_few_recipients_for_too_many() -> None:
+    """Every server takes a hundred: fewer were refused for reasons of their own."""
+    one = mail("a@y.test", "b@y.test", "c@y.test")
+    talk = Talk.ready(PLAIN_OFFER).does(one).says(b"250 m\r\n").says(b"250 a\r\n")
+    assert talk.says(b"452 later\r\n").hears().endswith(b"RCPT TO:<c@y.test>\r\n")
 
 
 def test_what_is_unanswered_is_counted_exactly() -> None:

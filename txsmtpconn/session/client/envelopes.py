@@ -9,7 +9,7 @@ from txsmtpconn.session.client.policy import Window
 from txsmtpconn.session.client.rendering import mail_command, rcpt_commands, short_flight
 from txsmtpconn.session.client.tables import Expected, Verb
 from txsmtpconn.session.client.transaction import Phase, Transaction
-from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS
+from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS, RECIPIENTS_IN_FLIGHT
 
 _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 
@@ -55,12 +55,14 @@ def render_envelope(
                 eight_bit=transaction.eight_bit,
             )
             conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
-        elif step <= len(recipients):
+        elif step <= transaction.asking:
             room = limit - conversation.unanswered if pipelined else 1
-            if room <= 0:
+            unanswered = step - 1 - len(transaction.rcpt_replies)
+            if room <= 0 or unanswered >= RECIPIENTS_IN_FLIGHT:
                 return
             # No more of them than can find room: there may be very many.
-            ahead = recipients[step - 1 : step + room // _SHORTEST_RCPT]
+            most = min(room // _SHORTEST_RCPT + 1, RECIPIENTS_IN_FLIGHT - unanswered)
+            ahead = recipients[step - 1 : step - 1 + most]
             lines, sizes = rcpt_commands(envelope, ahead, extensions, room)
             conversation.write_lines(Verb.RCPT, lines, sizes, Expected.RCPT, transaction)
             transaction.asked += len(sizes)

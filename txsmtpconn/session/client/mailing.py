@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from txsmtpconn.errors import ConnectionLostError, MessageError, ProtocolError, SMTPError
+from txsmtpconn.errors import (
+    ConnectionLostError,
+    MessageError,
+    ProtocolError,
+    SMTPError,
+    means_too_many_recipients,
+)
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.envelopes import render_envelope
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
@@ -18,6 +24,7 @@ from txsmtpconn.session.client.rendering import objection
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.client.transaction import Operation, Phase, Transaction
 from txsmtpconn.wire.chunking import bdat
+from txsmtpconn.wire.limits import RECIPIENTS_LEAST
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Stuffing, canonical, stuffed
 
@@ -328,13 +335,15 @@ class Mailing:
         operation.rcpt_replies.append(reply)
         if reply.code < 300:
             operation.accepted += 1
+        elif operation.accepted >= RECIPIENTS_LEAST and means_too_many_recipients(reply):
+            operation.crowded = operation.crowded or reply
         if operation.data_asked or operation.phase is not _ENVELOPE:
             return
         self._end_if_hopeless(operation)
         if (
             operation.chunked
             and operation.phase is _ENVELOPE
-            and len(operation.rcpt_replies) == len(operation.envelope.recipients)
+            and len(operation.rcpt_replies) == operation.asking
         ):
             self._begin_body(operation)
 
@@ -346,7 +355,7 @@ class Mailing:
         if transaction.phase is not _ENVELOPE or transaction.data_asked:
             return
         answered = (transaction.mail_reply is not None) + len(transaction.rcpt_replies)
-        complete = len(transaction.rcpt_replies) == len(transaction.envelope.recipients)
+        complete = len(transaction.rcpt_replies) == transaction.asking
         if answered == transaction.asked and (
             transaction.mail_refused or (complete and not transaction.accepted)
         ):

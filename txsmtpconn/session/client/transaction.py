@@ -6,6 +6,7 @@ on facts that the session wrote down: what left, and what was answered.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from itertools import zip_longest
 from typing import Final
@@ -153,6 +154,8 @@ class Transaction(Operation):
     data_asked = False
     #: How many recipients were accepted so far.
     accepted = 0
+    #: The first reply that said that there are too many of them; no more are asked for then.
+    crowded: Reply | None = None
     #: Whether a final reply was 2xx, which ends the transaction for the peer, too.
     was_accepted = False
     #: Whether the peer waits for a streamed body.
@@ -184,6 +187,11 @@ class Transaction(Operation):
         self.final_replies: list[Reply] = []
 
     @property
+    def asking(self) -> int:
+        """How many of the recipients are asked for: all, until the peer says that it is enough."""
+        return len(self.envelope.recipients) if self.crowded is None else self.asked - 1
+
+    @property
     def last_reply(self) -> Reply | None:
         """The last reply that this transaction got."""
         if self.final_replies:
@@ -208,7 +216,10 @@ class Transaction(Operation):
         outcomes = []
         finals = iter(self.final_replies)
         decided: tuple[Delivery, Reply | None, str | None] | None = None
-        for recipient, rcpt in zip_longest(self.envelope.recipients, self.rcpt_replies):
+        recipients = self.envelope.recipients
+        if self.crowded is not None:
+            recipients = recipients[: self.asking]
+        for recipient, rcpt in zip_longest(recipients, self.rcpt_replies):
             if rcpt is None or rcpt.code >= 300:
                 decision = self._decide(rcpt, None)
             elif decided is None or self.reply_per_recipient:
@@ -221,7 +232,19 @@ class Transaction(Operation):
             if delivery is not _ACCEPTED:
                 error = self._error(delivery, reply, stage, recipient.address)
             outcomes.append(RecipientOutcome(recipient.address, reply, delivery, error))
+        if self.crowded is not None:
+            outcomes += self._not_asked(self.crowded)
         return outcomes
+
+    def _not_asked(self, crowded: Reply) -> Iterator[RecipientOutcome]:
+        """Give the outcomes of those who were spared the question."""
+        text = "the server takes no more recipients at once"
+        for recipient in self.envelope.recipients[self.asking :]:
+            address = recipient.address
+            error = self.cause or EnvelopeError(
+                text, reply=crowded, command="RCPT TO", recipient=address
+            )
+            yield RecipientOutcome(address, crowded, Delivery.NOT_SENT, error)
 
     def _decide(
         self, rcpt: Reply | None, final: Reply | None
