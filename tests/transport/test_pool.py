@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from tests.transport.bench import ENVELOPE, RESULT, Bench, FakeConnection
 from txsmtpconn.client.protocol import SMTPConnection
@@ -24,7 +25,7 @@ from txsmtpconn.errors import (
 )
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult
-from txsmtpconn.transport import PoolOptions, opened_by
+from txsmtpconn.transport import Pool, PoolOptions, opened_by
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.reply import Reply
 
@@ -679,3 +680,88 @@ def test_a_fault_of_somebodys_code_is_doubt_and_no_silence(logged_failures: list
     connection.answer(0, wrong)
     assert type(bench.outcomes[b"1"]) is SMTPError
     assert bench.outcomes[b"1"].delivery is Delivery.IN_DOUBT
+
+
+def test_a_message_in_parts_that_nobody_takes_fails_as_one() -> None:
+    """One error with everybody in his place; its delivery is what the sender must heed first."""
+    bench = Bench(max_connections=1, max_in_flight=2)
+    bench.send(b"0")
+    connection = bench.open(split_by("RCPTMAX=1"))
+    connection.answer()
+    envelope = Envelope("s@x.test", ["a@y.test", "b@y.test"])
+    outcomes: list[Any] = []
+    bench.pool.send(envelope, b"1").addErrback(lambda failure: outcomes.append(failure.value))
+    refusal = EnvelopeError("no", reply=Reply.of(550, "no"), delivery=Delivery.REJECTED)
+    connection.answer(0, refusal)
+    connection.answer(0, ConnectionLostError("lost", delivery=Delivery.IN_DOUBT))
+    [error] = outcomes
+    assert isinstance(error, ConnectionLostError)
+    assert error.delivery is Delivery.IN_DOUBT
+    assert error.rejected == ["a@y.test"]
+    assert [each.delivery for each in error.recipients] == [Delivery.REJECTED, Delivery.IN_DOUBT]
+    assert bench.pool.figures().failed == 1
+
+
+@pytest.mark.parametrize("message", [b"1", [b"1"]], ids=["memory", "stream"])
+def test_a_message_in_parts_is_cancelled_as_one(message: Any) -> None:
+    """Those under way, those that wait and those that have not begun; what was accepted stays."""
+    bench = Bench(max_connections=1, max_in_flight=1)
+    bench.send(b"0")
+    connection = bench.open(split_by("RCPTMAX=1"))
+    connection.answer()
+    envelope = Envelope("s@x.test", ["a@y.test", "b@y.test", "c@y.test"])
+    outcomes: list[Any] = []
+    sending = bench.pool.send(envelope, message)
+    sending.addErrback(lambda failure: outcomes.append(failure.value))
+    connection.answer(0, accepted(connection.envelopes[-1]))
+    sending.cancel()
+    [error] = outcomes
+    assert isinstance(error, SendCancelled)
+    assert error.accepted == ["a@y.test"]
+    assert [each.delivery for each in error.recipients[1:]] == [Delivery.NOT_SENT] * 2
+    assert bench.pool.is_clear
+    bench.send(b"2")
+    assert connection.messages[-1] == b"2"
+
+
+def test_a_server_that_tells_its_limit_is_not_asked_for_more() -> None:
+    """MAILMAX (RFC 9422): the connection is replaced in time, and no message is turned away."""
+    bench = Bench(max_connections=1, max_in_flight=4)
+    bench.send(b"1", b"2", b"3")
+    connection = bench.open(split_by("MAILMAX=2"))
+    assert connection.messages == [b"1", b"2"]
+    connection.answer()
+    connection.answer()
+    assert connection.quits == 1
+    connection.gone()
+    bench.open().answer()
+    assert bench.outcomes[b"3"] is RESULT
+    assert bench.pool.figures().requeued == 0
+
+
+def test_whatever_keeps_a_connection_from_being_opened_is_an_error_of_ours() -> None:
+    """The caller of `send` catches SMTPError, and finds the reason as its cause."""
+    bench = Bench()
+    bench.send(b"1")
+    wrong: Any = ZeroDivisionError()
+    bench.refuse(wrong)
+    error = bench.outcomes[b"1"]
+    assert isinstance(error, SocketError)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert "ZeroDivisionError" in str(error)
+
+
+def test_a_connection_that_comes_when_it_is_given_up_is_dropped() -> None:
+    """An opener that is cancelled too late leaves nothing behind."""
+    connection = FakeConnection()
+    came = cast(SMTPConnection, connection)
+    pool = Pool(
+        lambda: Deferred(lambda opening: opening.callback(came)), PoolOptions(), cast(Any, Clock())
+    )
+    sent = pool.send(ENVELOPE, b"1")
+    sent.addErrback(lambda failure: failure.trap(SendCancelled))
+    sent.cancel()
+    closed: list[None] = []
+    pool.close().addCallback(closed.append)
+    assert connection.dropped
+    assert closed == [None]

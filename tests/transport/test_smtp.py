@@ -248,6 +248,26 @@ def test_eight_bits_are_encoded_where_the_server_takes_seven(pool: bool | None) 
     assert "Grüße\r\n".encode() in office.taken[0][1]
 
 
+@pytest.mark.parametrize("pool", [None, True])
+def test_what_cannot_be_encoded_for_a_server_costs_no_connection(pool: bool | None) -> None:
+    """A signed message of eight bits: refused before MAIL, and the others go on."""
+    office = Office(disabled=["8BITMIME", "SMTPUTF8"])
+    signed = message()
+    signed.make_mixed()
+    signed.replace_header("Content-Type", "multipart/signed")
+    part = EmailMessage()
+    part.set_content("Grüße\n", cte="8bit")
+    signed.attach(part)
+    transport = office.transport(pool=pool)
+    error = office.failure_of(transport.send_message(signed))
+    assert isinstance(error, MessageError)
+    assert error.delivery is Delivery.NOT_SENT
+    office.result_of(transport.send_message(message()))
+    assert len(office.taken) == 1
+    office.result_of(transport.close())
+    assert office.is_over()
+
+
 def test_international_addresses_ask_for_smtputf8() -> None:
     """Decided from the header; a server without it is told nothing."""
     sent = message(Cc="jürgen@y.test")
