@@ -367,6 +367,7 @@ def test_what_lies_about_is_not_imported(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_fixture_gives_an_empty_server(capture_process: CaptureProcess) -> None:
     """And keeps the process for the tests that follow."""
+    send_by_smtplib(capture_process)
     capture_process.reject("MAIL")
     with pytest.raises(smtplib.SMTPSenderRefused):
         send_by_smtplib(capture_process)
@@ -374,5 +375,6 @@ def test_the_fixture_gives_an_empty_server(capture_process: CaptureProcess) -> N
 
 def test_the_fixture_gives_an_empty_server_again(capture_process: CaptureProcess) -> None:
     """What the test before this one did is forgotten."""
+    assert capture_process.messages == []
     send_by_smtplib(capture_process)
     assert len(capture_process.wait_for(1)) == 1

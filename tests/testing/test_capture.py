@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 from tests.server.hand import Hand, codes
 from txsmtpconn import Credentials, Envelope, TLSOptions, connect
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.server import ServerTimeouts
 from txsmtpconn.testing import (
     CaptureServer,
     MemoryNetwork,
@@ -295,6 +296,32 @@ def test_a_delay_may_be_longer_than_any_time_out(stage: Stage, verb: str) -> Non
     assert len(server.messages) == (verb == "MESSAGE")
 
 
+@pytest.mark.parametrize("said", [b"NOOP\r\n", MAIL])
+def test_a_time_out_that_was_asked_for_is_kept(stage: Stage, said: bytes) -> None:
+    """Then no answer comes twice, and no idle client stays for ever."""
+    server = stage.begin(timeouts=ServerTimeouts(answer=5, command=60))
+    server.delay(said.decode().split()[0], seconds=10)
+    hand = stage.hand()
+    stage.says(hand, said)
+    stage.network.advance(5)
+    assert codes(hand.heard)[-1] == 451
+    stage.network.advance(10)
+    assert stage.says(hand, b"RSET\r\n") == [250]
+    assert codes(hand.heard)[-2:] == [451, 250]
+
+
+def test_a_client_that_was_delayed_may_not_idle(stage: Stage) -> None:
+    """The time for its next command begins with the late answer."""
+    server = stage.begin(timeouts=ServerTimeouts(command=60))
+    server.delay("NOOP", seconds=100)
+    hand = stage.hand()
+    stage.says(hand, b"NOOP\r\n")
+    stage.network.advance(159)
+    assert codes(hand.heard)[-1] == 250
+    stage.network.advance(2)
+    assert codes(hand.heard)[-1] == 421
+
+
 def test_a_delayed_refusal(stage: Stage) -> None:
     """A delay lets the next rule speak, at verbs with a hook and at those without."""
     server = stage.begin()
@@ -346,6 +373,8 @@ def test_a_server_takes_the_message_and_dies(stage: Stage, lmtp: bool, late: boo
     server.drop("MESSAGE", taken=True)
     conn = stage.connect(lmtp=lmtp)
     sending = conn.send(Envelope("a@a.test", ["b@b.test"]), MESSAGE)
+    stage.network.settle()
+    assert len(server.messages) == (not late)
     stage.network.advance(1)
     error: Any = failure_result_of(sending)
     assert (error.code, error.delivery.name) == ("ECONNECTION", "IN_DOUBT")

@@ -21,6 +21,7 @@ from txsmtpconn.sasl import Finished, ScramKeys
 from txsmtpconn.server import ServerOptions, Session, SMTPRejection, SMTPServerFactory
 from txsmtpconn.server.hooks import FinalAnswer, Hooks
 from txsmtpconn.server.protocol import SMTPServerProtocol
+from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.rules import ServerRules
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.session.trace import Trace
@@ -79,6 +80,13 @@ class RuledSession(ServerSession):
                 # A question that nobody is asked: no command is read before it is settled.
                 held = self.question = _Held()  # type: ignore[assignment]
                 self._hold(seconds, partial(self._released, held, command, effects[1:]))
+
+    def _answer(self, question: Any, reply: Reply | None, now: float) -> None:
+        if isinstance(question, _Held):
+            # Held for longer than the options let any answer take.
+            self._refuse(reply or replies.LOCAL_ERROR)
+        else:
+            super()._answer(question, reply, now)
 
     def _released(
         self, held: object, command: Command, effects: tuple[Effect, ...], now: float

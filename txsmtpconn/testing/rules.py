@@ -178,7 +178,7 @@ class Rule:
 
 def _fits(pattern: str, value: str) -> bool:
     parts = map(re.escape, pattern.casefold().split("*"))
-    return re.fullmatch(".*".join(parts), value.casefold(), re.DOTALL) is not None
+    return re.fullmatch(".*".join(parts), value.casefold()) is not None
 
 
 class RuleBook:
