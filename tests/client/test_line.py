@@ -12,8 +12,8 @@ from twisted.internet.testing import StringTransport
 
 from tests.client.dial import BODY, ENVELOPE, PIPELINING, Dial, delivery, greeted
 from txsmtpconn import ConnectionOptions, SMTPConnection
-from txsmtpconn.client import line as line_module
-from txsmtpconn.client.line import Line, _acknowledge_quickly, _socket_of, abort
+from txsmtpconn.client.line import Line, abort
+from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.session.client.session import ClientSession
 
@@ -138,41 +138,21 @@ def test_an_input_makes_one_write() -> None:
     connection.close()
 
 
-@pytest.mark.skipif(QUICK_ACK is None, reason="the platform has no TCP_QUICKACK")
-def test_acknowledging_quickly_is_for_tcp_sockets() -> None:
-    """Of a live socket; a closed one, a unix socket or none are left alone."""
-
-    class Holder:
-        def __init__(self, handle: Any) -> None:
-            self.getHandle = lambda: handle
-
-    with socket.socket() as tcp:
-        assert _socket_of(Holder(tcp)) is tcp
-        _acknowledge_quickly(tcp)
-    _acknowledge_quickly(tcp)
-    with socket.socket(socket.AF_UNIX) as unix:
-        assert _socket_of(Holder(unix)) is None
-    assert _socket_of(Holder(None)) is None
-    assert _socket_of(object()) is None
-
-
 def test_quick_acks_are_asked_for_while_replies_are_awaited(
     opened: tuple[Line, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a read that leaves replies owed and nothing to say: a write carries the ACK itself."""
     asked: list[object] = []
-    monkeypatch.setattr(line_module, "_acknowledge_quickly", asked.append)
+    monkeypatch.setattr(Outlet, "acknowledge_quickly", lambda outlet: asked.append(outlet))
     from txsmtpconn.session.client.transaction import Noop
 
     line, _ = opened
-    line._socket = handle = socket.socket()
     line.take(line.session.submit(Noop()))
     assert asked == []
     line.take(line.session.receive_data(b"250-o", 0.0))
-    assert asked == [handle]
+    assert len(asked) == 1
     line.take(line.session.receive_data(b"k\r\n250 ok\r\n", 0.0))
-    assert asked == [handle]
-    handle.close()
+    assert len(asked) == 1
 
 
 class _Socket(socket.socket):

@@ -13,7 +13,6 @@ what follows may be submitted.  They take turns.
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.client.pump import BodyPump
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.net.deadline import Deadline
@@ -84,7 +84,7 @@ class Line:
     # The session's when the timer was armed.
     _patience = inf
     _holder: Turn | None = None
-    _socket: socket.socket | None = None
+    _outlet: Outlet | None = None
 
     def __init__(self, session: ClientSession, clock: IReactorTime, owner: Owner) -> None:
         self.session = session
@@ -98,7 +98,7 @@ class Line:
     def connected(self, transport: Any) -> None:
         """Take the transport that has come up."""
         self.transport = transport
-        self._socket = _socket_of(transport)
+        self._outlet = Outlet(transport)
         self.take(self.session.connection_made(self.now()))
 
     def take(self, events: Sequence[Event] = ()) -> None:
@@ -124,7 +124,7 @@ class Line:
 
     def closed(self) -> None:
         """Let go of everything that would keep a reactor busy."""
-        self.transport = self._socket = None
+        self.transport = self._outlet = None
         self._deadline.cancel()
 
     def close_within(self, seconds: float) -> None:
@@ -216,19 +216,19 @@ class Line:
             turn.fail(cause or ConnectionLostError("the connection was quit", command="API"))
 
     def _flush(self) -> None:
-        transport = self.transport
-        if transport is None:
+        outlet = self._outlet
+        if outlet is None:
             return
         session = self.session
         now = self.now()
         octets = session.data_to_send(now)
         if octets:
-            transport.write(octets)
+            outlet.write(octets)
             if not self.choked:
                 session.drained(now)
-        elif self._socket is not None and session.awaiting_replies:
+        elif session.awaiting_replies:
             # Some replies were read, others are owed, and nothing leaves that could carry an ACK.
-            _acknowledge_quickly(self._socket)
+            outlet.acknowledge_quickly()
         # Unless a shorter timeout runs, its end only moves away: the timer will see for itself.
         patience = session.patience
         if patience < self._patience:
@@ -252,30 +252,3 @@ def abort(transport: Any) -> None:
         return
     close = getattr(transport, "abortConnection", None) or transport.loseConnection
     close()
-
-
-_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-
-
-def _socket_of(transport: Any) -> socket.socket | None:
-    """Return the TCP socket of a transport where acknowledging quickly would be possible."""
-    if _QUICK_ACK is None:
-        return None
-    handle = getattr(transport, "getHandle", lambda: None)()
-    if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
-        return handle
-    return None
-
-
-def _acknowledge_quickly(handle: socket.socket) -> None:
-    """Ask the kernel to send the ACK that it holds back, now (Linux, tcp(7)).
-
-    A server whose Nagle algorithm holds a reply back until the last one is acknowledged would
-    otherwise stall for our 40 ms each time we have nothing to send with the ACK.
-    """
-    assert _QUICK_ACK is not None
-    try:
-        handle.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-    except OSError:
-        # The socket is closing; whoever reads from it will hear of that.
-        pass
