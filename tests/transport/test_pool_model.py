@@ -50,6 +50,8 @@ class Sent:
     serial: int
     envelope: Envelope
     kind: str
+    at: float
+    cancelled: bool = False
     deferred: Any = None
     answers: list[Any] = field(default_factory=list)
 
@@ -261,7 +263,8 @@ class PoolMachine(RuleBasedStateMachine):
             ), "read from two places at once"
         in_flight = {each.address for other in under_way for each in other.envelope.recipients}
         for older in self.sent[: sent.serial - 1]:
-            if older.kind != "file" and not older.answers:
+            late = older.at + (self.options.queue_timeout or 1e9) <= self.clock.seconds()
+            if not (older.kind == "file" or older.answers or older.cancelled or late):
                 theirs = {each.address for each in older.envelope.recipients}
                 assert theirs <= in_flight | self.decided, "overtaken"
         if sent.serial not in self.first_starts:
@@ -294,9 +297,8 @@ class PoolMachine(RuleBasedStateMachine):
         serial = len(self.sent) + 1
         addresses = [f"m{serial}r{at}@{domain}.test" for at, domain in enumerate(recipients)]
         envelope = Envelope("s@x.test", addresses)
-        sent = Sent(
-            serial, envelope, ["memory", "memory", "memory", "memory", "file", "once"][kind]
-        )
+        kinds = ["memory", "memory", "memory", "memory", "file", "once"]
+        sent = Sent(serial, envelope, kinds[kind], self.clock.seconds())
         self.sent.append(sent)
         self.by_address |= dict.fromkeys(addresses, sent)
         pieces = [b"x"]
@@ -309,6 +311,7 @@ class PoolMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         """Somebody does not want to know any more."""
         sent = data.draw(st.sampled_from([sent for sent in self.sent if not sent.answers]))
+        sent.cancelled = True
         sent.deferred.cancel()
         assert sent.answers
 

@@ -211,12 +211,13 @@ class Pool:
 
     def _cancel(self, message: Message) -> None:
         message.cancelled = True
+        # Those that wait come first: a part that ends makes room, which is for others.
+        for part in [part for part in message.parts if part.sending is None]:
+            self._waiting.remove(part)
+            self._settle(part, SendCancelled("the send was cancelled", command="API"))
         for part in list(message.parts):
             if part.sending is not None:
                 part.sending.cancel()
-                continue
-            self._waiting.remove(part)
-            self._settle(part, SendCancelled("the send was cancelled", command="API"))
         self._dispatch()
 
     def _drop_all(self) -> None:
