@@ -143,7 +143,7 @@ def test_quick_acks_are_asked_for_while_replies_are_awaited(
 ) -> None:
     """After a read that leaves replies owed and nothing to say: a write carries the ACK itself."""
     asked: list[object] = []
-    monkeypatch.setattr(Outlet, "acknowledge_quickly", lambda outlet: asked.append(outlet))
+    monkeypatch.setattr(Outlet, "acknowledge_quickly", lambda _: asked.append(True))
     from txsmtpconn.session.client.transaction import Noop
 
     line, _ = opened
