@@ -140,6 +140,24 @@ def test_it_stops_from_the_front_to_the_back(house: House) -> None:
     assert house.story == ["courier closed", "spool closed"]
 
 
+def test_part_that_never_stops_does_not_keep_the_relay_running(
+    house: House, logged_failures: list[object]
+) -> None:
+    """A fault of ours, a courier that never closes: the spool is closed in order all the same."""
+    house.start()
+    never: Deferred[None] = Deferred()
+    house.courier.close = lambda timeout=None: never  # type: ignore[method-assign]
+    broken = RuntimeError("a fault of ours")
+    house.relay.dispatcher.stop = lambda timeout: fail(broken)  # type: ignore[method-assign]
+    stopped = house.relay.stopService()
+    no_result_of(stopped)
+    house.reactor.advance(60)
+    success_result_of(stopped)
+    assert house.story == ["spool closed"]
+    assert len(logged_failures) == 2
+    logged_failures.clear()
+
+
 def test_acknowledged_mail_is_in_the_spool_after_a_stop(house: House, tmp_path: Path) -> None:
     """What could not be delivered in time is due at the next start."""
     house.start()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +23,9 @@ from txsmtpconn.relay.upstream import make_courier
 from txsmtpconn.relay.users import Users
 from txsmtpconn.server import ServerOptions, SMTPServerFactory
 from txsmtpconn.server.listening import ListeningService
+
+#: Seconds beyond its time after which a step of the relay's end is not waited for any more.
+_OVERDUE = 5.0
 
 
 def make_relay(reactor: Any, options: RelayOptions) -> RelayService:
@@ -174,8 +178,25 @@ class RelayService(MultiService):
     async def _stop(self) -> None:
         drain = self._options.drain
         self._upkeep.stop()
-        await gatherResults([maybeDeferred(each.stopService) for each in self._listeners])
-        await self.dispatcher.stop(drain)
-        await self._courier.close(min(drain, 5.0))
+        for each in [self._finished(listener.stopService, drain) for listener in self._listeners]:
+            await each
+        await self._finished(self.dispatcher.stop, drain, drain)
+        farewell = min(drain, 5.0)
+        await self._finished(self._courier.close, farewell, farewell)
         await self._spool.stop()
         self.log.info("the relay has stopped: {counters}", counters=self.counters.snapshot())
+
+    def _finished(
+        self, step: Callable[..., Deferred[Any]], seconds: float, *arguments: Any
+    ) -> Deferred[Any]:
+        """Take a step of the end; fires when it is done, has failed, or is overdue.
+
+        What is still under way then is in the spool, and comes up again at the next start. So a
+        fault of ours in one part costs no more than that, where it could keep a relay from ending.
+        """
+
+        def failed(failure: Failure) -> None:
+            self.log.failure("at the end of the relay", failure=failure)
+
+        ended = maybeDeferred(step, *arguments)
+        return ended.addTimeout(seconds + _OVERDUE, self._reactor).addErrback(failed)
