@@ -28,6 +28,7 @@ from txsmtpconn.errors import (
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.streams import MemorySource, MessageSource, ReopeningSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
+from txsmtpconn.transport.figures import Counts
 from txsmtpconn.transport.prepared import PreparedMessage
 
 #: What tells of the connection rather than of the message that was on it.
@@ -50,16 +51,15 @@ class Message:
         source: What it is.
         now: The time of its arrival.
         cancel: Called when the caller cancels.
+        counts: Where its end is counted.
 
     Attributes:
         deferred: What the caller holds; None once it has fired.
         parts: Those that wait or are under way.
         cancelled: Whether the caller has lost interest.
-        succeeded: Whether the caller got a result.
     """
 
     cancelled = False
-    succeeded = False
     # Of a message in several parts, or part of which was sent again.
     _outcomes: list[RecipientOutcome | None] | None = None
     _result: SendResult | None = None
@@ -72,8 +72,10 @@ class Message:
         source: MessageSource | PreparedMessage,
         now: float,
         cancel: Callable[[Message], None],
+        counts: Counts,
     ) -> None:
         self.serial = serial
+        self._counts = counts
         self.envelope = envelope
         self.source = source
         self.arrived_at = now
@@ -140,12 +142,14 @@ class Message:
     def answer(self, outcome: SendResult | SMTPError) -> None:
         """Tell the caller, once."""
         deferred, self.deferred = self.deferred, None
-        self.succeeded = isinstance(outcome, SendResult)
         if deferred is None:
             return
+        # Whoever is told may look at the figures.
         if isinstance(outcome, SendResult):
+            self._counts.sent += 1
             deferred.callback(outcome)
         else:
+            self._counts.failed += 1
             deferred.errback(outcome)
 
     def _merged(self) -> SendResult | SMTPError:

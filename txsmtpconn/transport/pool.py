@@ -163,7 +163,8 @@ class Pool:
         except SMTPError as error:
             return fail(error)
         self._serial += 1
-        job = Message(self._serial, envelope, source, self._clock.seconds(), self._cancel)
+        now = self._clock.seconds()
+        job = Message(self._serial, envelope, source, now, self._cancel, self._counts)
         deferred = job.deferred
         assert deferred is not None
         self._waiting.extend(job.parts)
@@ -377,9 +378,6 @@ class Pool:
             following = message.settle(following, _closed())
         if following is not None:
             self._enqueue(following)
-        elif not message.parts:
-            self._counts.sent += message.succeeded
-            self._counts.failed += not message.succeeded
 
 
 def _closed() -> SMTPError:
