@@ -333,12 +333,15 @@ def test_the_process_ends_in_order(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_is_told_of() -> None:
-    """Nobody waits for an answer that cannot come."""
-    with CaptureServer.running() as server:
+    """Nobody waits for an answer that cannot come, and its files are gone all the same."""
+    with CaptureServer.running(tls="starttls") as server:
         assert server._process is not None
         server._process.kill()
         with pytest.raises(RuntimeError, match="has ended"):
             server.wait_for(1)
+        assert server.ca_file is not None
+        assert server.ca_file.exists()
+    assert not server.ca_file.parent.exists()
 
 
 def test_it_does_not_outlive_who_started_it(tmp_path: Path) -> None:

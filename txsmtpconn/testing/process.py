@@ -13,6 +13,7 @@ pipe, however this one ends. This module imports no Twisted.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -113,6 +114,9 @@ class CaptureProcess(Ruled):
             process.kill()
             process.wait()
         process.stdout.close()
+        if self.ca_file is not None:
+            # The process has done so itself, unless it was killed.
+            shutil.rmtree(self.ca_file.parent, ignore_errors=True)
 
     def __enter__(self) -> CaptureProcess:
         return self.start()
