@@ -407,6 +407,24 @@ def test_no_secret_reaches_the_trace_or_a_repr() -> None:
     assert ("C", b"AUTH PLAIN", True) in client.log
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"AUTH\tPLAIN\tAHUAaHVudGVyMg==",
+        b"AUTH  PLAIN  AHUAaHVudGVyMg==",
+        b"AUTH\0PLAIN\0AHUAaHVudGVyMg==",
+        b"AUTH:PLAIN AHUAaHVudGVyMg==",
+    ],
+)
+def test_malformed_authentication_is_not_traced_either(line: bytes) -> None:
+    """A line that we refuse to understand may have a password in it all the same."""
+    client = Client(auth_mechanisms=("PLAIN",), allow_insecure_auth=True)
+    client.says(HELLO)
+    client.says(line + b"\r\n")
+    assert b"AHUA" not in b"".join(traced for _, traced, _ in client.log)
+    assert (True, b"AUTH") in [(secret, traced[:4]) for _, traced, secret in client.log]
+
+
 # -- LMTP
 
 

@@ -86,11 +86,15 @@ class ServerCommands(MailDataIntake):
     def _trace_command(self, line: bytes) -> None:
         if self._trace is None:
             return
-        words = line.split(b" ")
-        if words[0].upper() == b"AUTH" and len(words) > 2:
-            self._trace(Direction.SENT, b" ".join(words[:2]), True)
-        else:
+        if line[:4].upper() != b"AUTH":
             self._trace(Direction.SENT, line, False)
+            return
+        # What follows the mechanism is a secret even where the line is none that we understand.
+        verb, *words = line.split(None, 2)
+        if len(verb) > 4:
+            self._trace(Direction.SENT, verb[:4], True)
+        else:
+            self._trace(Direction.SENT, b" ".join((verb, *words[:1])), len(words) > 1)
 
     # -- commands
 
