@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.session.server_talk import ENVELOPE, LATER, OPENING, Client, codes
 from txsmtpconn.session.dialect import LMTP
-from txsmtpconn.session.server import events
+from txsmtpconn.session.server import events, replies
 from txsmtpconn.session.server.rules import ServerRules, ServerTimeouts
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.session.server.tables import Phase, Reading
@@ -365,3 +365,15 @@ def test_a_handshake_has_its_own_deadline() -> None:
     assert session.next_deadline() == 30
     session.handle_timer(30.0)
     assert session.aborting
+
+
+def test_a_greeting_that_fails_is_421() -> None:
+    """RFC 5321 section 4.3.2: 451 is no greeting; what the application chose itself is left so."""
+    for told, heard in ((replies.LOCAL_ERROR, b"421 4.3.0 "), (Reply.of(550, "No"), b"550 No")):
+        session = ServerSession(ServerRules(name="mx.test"))
+        session.connection_made(0.0)
+        assert isinstance(session.next_event(0.0), events.Connected)
+        session.reply(told, 0.0)
+        assert session.next_event(0.0) is None
+        assert session.data_to_send().startswith(heard)
+        assert session.closing

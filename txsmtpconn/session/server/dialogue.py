@@ -105,9 +105,9 @@ class ServerDialogue:
     # -- the greeting
 
     def _connected(self, reply: Reply | None, now: float) -> None:
-        if refuses(reply):
-            assert reply is not None
-            self._show_out(reply)
+        if reply is not None and refuses(reply):
+            # RFC 5321 section 4.3.2: a greeting is 220, 554 or 421, where it is ours to choose.
+            self._show_out(replies.NO_SERVICE if reply is replies.LOCAL_ERROR else reply)
         elif self.secure:
             self._ask(Secured())
         else:

@@ -26,6 +26,7 @@ TOO_MANY_IDLE_COMMANDS = _of(421, "4.7.0 Too many commands without mail, closing
 TOO_MANY_AUTH_FAILURES = _of(421, "4.7.0 Too many failed authentications, closing the connection")
 SESSION_TOO_LONG = _of(421, "4.4.2 The session has lasted long enough, closing the connection")
 SHUTTING_DOWN = _of(421, "4.3.2 Shutting down, please try again later")
+NO_SERVICE = _of(421, "4.3.0 Local error, please try again later")
 TOO_MANY_CLIENTS = _of(421, "4.7.0 Too many connections, please try again later")
 TOO_MANY_FROM_ADDRESS = _of(421, "4.7.0 Too many connections from your address")
 LOCAL_ERROR = _of(451, "4.3.0 Local error, please try again later")
