@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
 from txsmtpconn.errors import EnvelopeError
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.parameters import DeliverBy, MailParameters, RcptParameters
-from txsmtpconn.wire.path import Mailbox, parse_mailbox
+from txsmtpconn.wire.path import Mailbox, all_plain, parse_mailbox
 
 _RET = {"FULL": "FULL", "HDRS": "HDRS", "HEADERS": "HDRS"}
 _BODY = {name: name for name in ("7BIT", "8BITMIME", "BINARYMIME")}
@@ -158,7 +159,9 @@ class Envelope:
     Attributes:
         mail_from: The reverse-path as given, without angle brackets; empty for the null
             reverse-path.
+        addresses: The forward-paths as given, one for each recipient.
         recipients: One or more, in order; duplicates are kept.
+        own_dsn: The notifications of each recipient; None where none has its own.
         size: The message's size in octets (RFC 1870), if the caller knows better than the message.
         body: ``"7BIT"``, ``"8BITMIME"`` (RFC 6152) or ``"BINARYMIME"`` (RFC 3030).
         smtputf8: True if the message needs SMTPUTF8 (RFC 6531), as one with such headers does. None
@@ -172,6 +175,7 @@ class Envelope:
         auth: The AUTH= parameter (RFC 4954 section 5): who submitted the message; empty if unknown.
         reverse_path: `mail_from` parsed; None for the null reverse-path.
         plain: True if there is none of the above but addresses.
+        verbatim: True if the addresses are such that they go on the wire as given, to any peer.
         needs_smtputf8: True if the server must have SMTPUTF8: a local part is not ASCII, or
             `smtputf8` says so.
 
@@ -181,7 +185,7 @@ class Envelope:
     """
 
     mail_from: str
-    recipients: tuple[Recipient, ...]
+    addresses: tuple[str, ...]
     size: int | None = None
     body: str | None = None
     smtputf8: bool | None = None
@@ -192,10 +196,11 @@ class Envelope:
     hold_for: int | None = None
     hold_until: str | None = None
     auth: str | None = None
+    own_dsn: tuple[DSN | None, ...] | None = None
 
     # Not fields: found from the fields, and alike where those are alike.
-    reverse_path: ClassVar[Mailbox | None] = None
     plain: ClassVar[bool] = True
+    verbatim: ClassVar[bool] = False
     needs_smtputf8: ClassVar[bool] = False
 
     def __init__(
@@ -218,23 +223,13 @@ class Envelope:
         # __setattr__.
         given = self.__dict__
         given["mail_from"] = mail_from
-        if mail_from != "":
-            try:
-                given["reverse_path"] = reverse_path = parse_mailbox(mail_from)
-            except LocalProtocolError as error:
-                _refuse(error, "sender: ", mail_from)
-            if not mail_from.isascii() and reverse_path.needs_smtputf8:
-                given["needs_smtputf8"] = True
-        if type(rcpt_to) is list and len(rcpt_to) == 1 and type(rcpt_to[0]) is str:
-            recipients: tuple[Recipient, ...] = (Recipient(rcpt_to[0]),)
+        # Nearly always one look at all addresses tells that they are what they seem.
+        addresses = () if type(rcpt_to) is not list else tuple(rcpt_to)
+        if addresses and all_plain((mail_from, *addresses) if mail_from != "" else addresses):
+            given["addresses"] = addresses
+            given["verbatim"] = True
         else:
-            recipients = _recipients(rcpt_to)
-        given["recipients"] = recipients
-        for recipient in recipients:
-            if recipient.dsn is not None:
-                given["plain"] = False
-            if not recipient.address.isascii() and recipient.mailbox.needs_smtputf8:
-                given["needs_smtputf8"] = True
+            _look_closely(given, mail_from, rcpt_to)
         # fmt: off
         if (
             size is not None or body is not None or smtputf8 is not None or dsn is not None
@@ -248,6 +243,16 @@ class Envelope:
             )
         # fmt: on
 
+    @cached_property
+    def reverse_path(self) -> Mailbox | None:
+        """`mail_from` parsed; None for the null reverse-path."""
+        return parse_mailbox(self.mail_from) if self.mail_from else None
+
+    @cached_property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """One or more, in order; duplicates are kept."""
+        return tuple([Recipient(address) for address in self.addresses])
+
     def rcpt_parameters(self, recipient: Recipient) -> RcptParameters:
         """Join the notifications wanted for a recipient with those wanted for all of them."""
         own, common = recipient.dsn or _NOTHING, self.dsn or _NOTHING
@@ -260,8 +265,32 @@ class Envelope:
             recipient.address if recipient.dsn is None else recipient
             for recipient in self.recipients
         ]
-        conditions = _set_fields(self, leave_out=("mail_from", "recipients"))
+        conditions = _set_fields(self, leave_out=("mail_from", "addresses", "own_dsn"))
         return f"Envelope({self.mail_from!r}, {plain!r}{', ' if conditions else ''}{conditions})"
+
+
+def _look_closely(
+    given: dict[str, Any], mail_from: str, rcpt_to: str | Recipient | Iterable[str | Recipient]
+) -> None:
+    """Check addresses one by one, and keep them with what was found."""
+    mailboxes = []
+    given["reverse_path"] = None
+    if mail_from != "":
+        try:
+            given["reverse_path"] = reverse_path = parse_mailbox(mail_from)
+        except LocalProtocolError as error:
+            _refuse(error, "sender: ", mail_from)
+        mailboxes.append(reverse_path)
+    given["recipients"] = recipients = _recipients(rcpt_to)
+    given["addresses"] = tuple([recipient.address for recipient in recipients])
+    mailboxes += [recipient.mailbox for recipient in recipients]
+    if all(mailbox.text.isascii() for mailbox in mailboxes):
+        given["verbatim"] = True
+    elif any(mailbox.needs_smtputf8 for mailbox in mailboxes):
+        given["needs_smtputf8"] = True
+    if any(recipient.dsn is not None for recipient in recipients):
+        given["own_dsn"] = tuple([recipient.dsn for recipient in recipients])
+        given["plain"] = False
 
 
 def _recipients(rcpt_to: str | Recipient | Iterable[str | Recipient]) -> tuple[Recipient, ...]:

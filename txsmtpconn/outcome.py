@@ -100,8 +100,11 @@ class SendResult:
     (RFC 2033 section 4.2). The lists are computed from `recipients`, in the order of the envelope,
     with duplicates kept.
 
+    Args:
+        recipients: The outcome of each recipient; None where `reply` accepted each of them.
+        addresses: Those recipients, then.
+
     Attributes:
-        recipients: The outcome of each recipient.
         reply: The last reply to the end of the mail data.
         ehlo: The keyword lines of the server's EHLO or LHLO reply.
         envelope_time: Seconds from MAIL to the go-ahead for the mail data.
@@ -109,24 +112,44 @@ class SendResult:
         message_size: Octets of mail data on the wire, transparency and end mark included.
     """
 
-    __slots__ = ("ehlo", "envelope_time", "message_size", "message_time", "recipients", "reply")
+    __slots__ = (
+        "_addresses",
+        "_recipients",
+        "ehlo",
+        "envelope_time",
+        "message_size",
+        "message_time",
+        "reply",
+    )
 
     def __init__(
         self,
-        recipients: tuple[RecipientOutcome, ...],
+        recipients: tuple[RecipientOutcome, ...] | None,
         *,
+        addresses: tuple[str, ...] = (),
         reply: Reply | None = None,
         ehlo: tuple[str, ...] = (),
         envelope_time: float = 0.0,
         message_time: float = 0.0,
         message_size: int = 0,
     ) -> None:
-        self.recipients = recipients
+        self._recipients = recipients
+        self._addresses = addresses
         self.reply = reply
         self.ehlo = ehlo
         self.envelope_time = envelope_time
         self.message_time = message_time
         self.message_size = message_size
+
+    @property
+    def recipients(self) -> tuple[RecipientOutcome, ...]:
+        """The outcome of each recipient."""
+        if self._recipients is None:
+            # Most callers never ask, and there may be thousands.
+            self._recipients = tuple(
+                [RecipientOutcome(each, self.reply, Delivery.ACCEPTED) for each in self._addresses]
+            )
+        return self._recipients
 
     @property
     def response(self) -> str:
@@ -136,32 +159,34 @@ class SendResult:
     @property
     def accepted(self) -> list[str]:
         """The addresses whose mail the server took."""
-        return addresses(self.recipients, Delivery.ACCEPTED)
+        if self._recipients is None:
+            return list(self._addresses)
+        return addresses(self._recipients, Delivery.ACCEPTED)
 
     @property
     def rejected(self) -> list[str]:
         """The addresses that the server refused."""
-        return addresses(self.recipients, Delivery.REJECTED)
+        return addresses(self._recipients or (), Delivery.REJECTED)
 
     @property
     def rejected_errors(self) -> list[SMTPError]:
         """The refusals, one for each address in `rejected`."""
-        return refusals(self.recipients)
+        return refusals(self._recipients or ())
 
     @property
     def in_doubt(self) -> list[str]:
         """The addresses whose reply never came; sending again might deliver twice."""
-        return addresses(self.recipients, Delivery.IN_DOUBT)
+        return addresses(self._recipients or (), Delivery.IN_DOUBT)
 
     @property
     def not_sent(self) -> list[str]:
         """The addresses that are safe to try again; their part of a split message never left."""
-        return addresses(self.recipients, Delivery.NOT_SENT)
+        return addresses(self._recipients or (), Delivery.NOT_SENT)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SendResult):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in _FACTS)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -173,6 +198,9 @@ class SendResult:
                 told.append(f"{name}={found!r}")
         told.append(f"response={self.response!r}")
         return f"SendResult({', '.join(told)})"
+
+
+_FACTS = ("recipients", "reply", "ehlo", "envelope_time", "message_time", "message_size")
 
 
 def addresses(recipients: Iterable[RecipientOutcome], delivery: Delivery) -> list[str]:

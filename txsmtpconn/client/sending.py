@@ -138,9 +138,9 @@ class Sending:
     def _begin(self) -> None:
         envelope = self._envelope
         most = self._line.session.extensions.rcptmax
-        if most is not None and len(envelope.recipients) > most:
-            self._outcomes = [None] * len(envelope.recipients)
-            self._left = range(len(envelope.recipients))
+        if most is not None and len(envelope.addresses) > most:
+            self._outcomes = [None] * len(envelope.addresses)
+            self._left = range(len(envelope.addresses))
             self._begin_next(most)
         else:
             self._submit(envelope)
@@ -207,6 +207,9 @@ class Sending:
         if self._pump is not None or self._body is not None:
             self._release_source()
         self._reply = transaction.last_reply or self._reply
+        if self._outcomes is None and transaction.taken_by_all and not self._cancelled:
+            self._callback(None, transaction)
+            return
         outcomes = transaction.outcomes()
         if self._outcomes is None and transaction.accepted == len(outcomes):
             # Nobody was one too many for this transaction.
@@ -315,26 +318,33 @@ class Sending:
             or _answered_one_by_one(outcomes, transaction)
         ):
             self._errback(_decisive(outcomes, transaction), outcomes)
-            return
+        else:
+            self._callback(tuple(outcomes), transaction)
+
+    def _callback(
+        self, outcomes: tuple[RecipientOutcome, ...] | None, transaction: Transaction
+    ) -> None:
+        """Tell the caller of a success; there are no outcomes where it was everybody's."""
         deferred, self.deferred = self.deferred, None
         if deferred is None:
             return
-        if self._line.note is not None:
-            self._line.note(
-                "{session_id} message {response} ({accepted} of {recipients} recipients)",
-                response=printable(str(self._reply)),
-                accepted=sum(each.delivery is Delivery.ACCEPTED for each in outcomes),
-                recipients=len(outcomes),
-            )
         body_at = transaction.body_at
         result = SendResult(
-            tuple(outcomes),
+            outcomes,
+            addresses=self._envelope.addresses,
             reply=self._reply,
             ehlo=self._line.session.extensions.lines,
             envelope_time=body_at - transaction.begun_at,
             message_time=self._line.now() - body_at,
             message_size=transaction.octets,
         )
+        if self._line.note is not None:
+            self._line.note(
+                "{session_id} message {response} ({accepted} of {recipients} recipients)",
+                response=printable(result.response),
+                accepted=len(result.accepted),
+                recipients=len(result.recipients),
+            )
         deferred.callback(result)
 
     def _errback(self, cause: SMTPError, outcomes: Sequence[RecipientOutcome]) -> None:

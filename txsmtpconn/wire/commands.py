@@ -22,7 +22,7 @@ from txsmtpconn.wire.text import forbidden_character
 _PRINTABLE = re.compile(rb"[ -~]*")
 _PRINTABLE_OR_UTF8 = re.compile(rb"[ -~\x80-\xff]*")
 _UTF8_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_PRINTABLE_LINES = re.compile(rb"(?:[ -~]{1,%d}+\r\n)*+" % (AUTHENTICATION_LINE - 2))
+_PRINTABLE_OCTETS = bytes(range(0x20, 0x7F))
 
 
 def command_line(*words: bytes, utf8: bool = False) -> bytes:
@@ -58,10 +58,34 @@ def command_lines(lines: Sequence[bytes]) -> bytes:
     Raises:
         LocalProtocolError: One of them is empty, over the limit, or not printable ASCII.
     """
-    octets = b"\r\n".join((*lines, b""))
-    # A line end inside of a command would pass as one more command.
-    if octets.count(b"\n") != len(lines) or not _PRINTABLE_LINES.fullmatch(octets):
+    if not all(lines):
+        raise LocalProtocolError("a command is empty")
+    return _checked(b"\r\n".join((*lines, b"")), len(lines))
+
+
+def commands_alike(start: str, arguments: Sequence[str], end: str) -> bytes:
+    """Make a whole command of each argument: what `command_lines` is for commands that differ.
+
+    Raises:
+        LocalProtocolError: One of the commands is over the limit, or not printable ASCII.
+    """
+    end += "\r\n"
+    text = start + (end + start).join(arguments) + end
+    # What is not ASCII becomes octets that are not printable, even half of a surrogate pair.
+    return _checked(text.encode("utf-8", "surrogatepass"), len(arguments))
+
+
+def _checked(octets: bytes, count: int) -> bytes:
+    """Return octets that were joined from so many commands, if each is printable ASCII."""
+    # Each command got one CRLF. Where nothing but those is left when all that is printable is
+    # taken away, no command holds a CR, a LF or anything else that could end or hide it.
+    if octets.translate(None, _PRINTABLE_OCTETS) != b"\r\n" * count:
         raise LocalProtocolError("a command may hold printable ASCII only")
+    longest = len(octets)
+    if longest > AUTHENTICATION_LINE:
+        longest = max(map(len, octets.split(b"\r\n"))) + 2
+    if longest > AUTHENTICATION_LINE:
+        raise LocalProtocolError(f"a command line is longer than {AUTHENTICATION_LINE} octets")
     return octets
 
 

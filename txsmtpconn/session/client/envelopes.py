@@ -34,13 +34,12 @@ def render_envelope(
         window: How much may be undecided where mail data goes by BDAT.
     """
     extensions, envelope = conversation.extensions, transaction.envelope
-    recipients = envelope.recipients
     if (
         pipelined
         and not transaction.asked
-        and len(recipients) == 1
+        and len(envelope.addresses) == 1
         and envelope.plain
-        and not envelope.needs_smtputf8
+        and envelope.verbatim
     ):
         _render_short(conversation, transaction)
         return
@@ -62,7 +61,7 @@ def render_envelope(
                 return
             # No more of them than can find room: there may be very many.
             most = min(room // _SHORTEST_RCPT + 1, RECIPIENTS_IN_FLIGHT - unanswered)
-            ahead = recipients[step - 1 : step - 1 + most]
+            ahead = slice(step - 1, step - 1 + most)
             lines, sizes = rcpt_commands(envelope, ahead, extensions, room)
             conversation.write_lines(Verb.RCPT, lines, sizes, Expected.RCPT, transaction)
             transaction.asked += len(sizes)

@@ -6,11 +6,12 @@ change what the caller asked for, the message is refused here, before MAIL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from itertools import accumulate
 
 from txsmtpconn.envelope import Envelope, Recipient
 from txsmtpconn.errors import EnvelopeError, MessageError, RequireTLSError, SMTPError
-from txsmtpconn.wire.commands import command_line, command_lines
+from txsmtpconn.wire.commands import command_line, command_lines, commands_alike
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.parameters import MailParameters
@@ -73,7 +74,7 @@ def mail_command(
         eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
     """
     utf8 = envelope.needs_smtputf8
-    if envelope.plain and not utf8:
+    if envelope.plain and envelope.verbatim:
         return command_line(_plain_mail(envelope, extensions, size, eight_bit))
     path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
     words = b"FROM:<" + path + b">"
@@ -101,8 +102,7 @@ def mail_command(
 def _plain_mail(
     envelope: Envelope, extensions: Extensions, size: int | None, eight_bit: bool
 ) -> bytes:
-    reverse_path = envelope.reverse_path
-    line = b"MAIL FROM:<%b>" % (b"" if reverse_path is None else reverse_path.encode())
+    line = b"MAIL FROM:<%b>" % envelope.mail_from.encode("ascii")
     if eight_bit and extensions.eight_bit_mime:
         line += b" BODY=8BITMIME"
     if size is not None and extensions.offers_size:
@@ -116,40 +116,43 @@ def short_flight(
     """Return MAIL and RCPT, with or without DATA, of an envelope such as most messages have.
 
     Args:
-        envelope: A plain one with a single recipient, in ASCII.
+        envelope: A plain one with a single recipient, whose addresses go as they are.
         extensions: What the peer offers now.
         size: Octets of the mail data, if known.
         eight_bit: Whether the mail data is known to hold octets above 127.
         data: Whether DATA is to follow.
     """
     mail = _plain_mail(envelope, extensions, size, eight_bit)
-    rcpt = b"RCPT TO:<%b>" % envelope.recipients[0].mailbox.encode()
+    rcpt = b"RCPT TO:<%b>" % envelope.addresses[0].encode("ascii")
     return command_lines((mail, rcpt, b"DATA") if data else (mail, rcpt))
 
 
 def rcpt_commands(
-    envelope: Envelope, recipients: Sequence[Recipient], extensions: Extensions, room: int
+    envelope: Envelope, recipients: slice, extensions: Extensions, room: int
 ) -> tuple[bytes, list[int]]:
     """Return RCPT for the first of these recipients, until ``room`` octets are used up.
 
     Returns:
         The commands in one piece, and the octets of each.
     """
+    if envelope.plain and envelope.verbatim:
+        addresses = envelope.addresses[recipients]
+        sizes = [_RCPT_WITHOUT_PATH + len(address) for address in addresses]
+        if sum(sizes) > room:
+            sizes = sizes[: bisect_left(list(accumulate(sizes)), room) + 1]
+        return commands_alike("RCPT TO:<", addresses[: len(sizes)], ">"), sizes
     lines, sizes = [], []
-    plain = envelope.plain and not envelope.needs_smtputf8
-    for recipient in recipients:
+    for recipient in envelope.recipients[recipients]:
         if room <= 0:
             break
-        if plain:
-            line = b"RCPT TO:<%b>" % recipient.mailbox.encode()
-            size = len(line) + 2
-        else:
-            line = rcpt_command(envelope, recipient, extensions)
-            size = len(line)
+        line = rcpt_command(envelope, recipient, extensions)
         lines.append(line)
-        sizes.append(size)
-        room -= size
-    return command_lines(lines) if plain else b"".join(lines), sizes
+        sizes.append(len(line))
+        room -= len(line)
+    return b"".join(lines), sizes
+
+
+_RCPT_WITHOUT_PATH = len(b"RCPT TO:<>\r\n")
 
 
 def rcpt_command(envelope: Envelope, recipient: Recipient, extensions: Extensions) -> bytes:

@@ -189,7 +189,7 @@ class Transaction(Operation):
     @property
     def asking(self) -> int:
         """How many of the recipients are asked for: all, until the peer says that it is enough."""
-        return len(self.envelope.recipients) if self.crowded is None else self.asked - 1
+        return len(self.envelope.addresses) if self.crowded is None else self.asked - 1
 
     @property
     def last_reply(self) -> Reply | None:
@@ -216,10 +216,10 @@ class Transaction(Operation):
         outcomes = []
         finals = iter(self.final_replies)
         decided: tuple[Delivery, Reply | None, str | None] | None = None
-        recipients = self.envelope.recipients
+        addresses = self.envelope.addresses
         if self.crowded is not None:
-            recipients = recipients[: self.asking]
-        for recipient, rcpt in zip_longest(recipients, self.rcpt_replies):
+            addresses = addresses[: self.asking]
+        for address, rcpt in zip_longest(addresses, self.rcpt_replies):
             if rcpt is None or rcpt.code >= 300:
                 decision = self._decide(rcpt, None)
             elif decided is None or self.reply_per_recipient:
@@ -230,17 +230,29 @@ class Transaction(Operation):
             delivery, reply, stage = decision
             error = None
             if delivery is not _ACCEPTED:
-                error = self._error(delivery, reply, stage, recipient.address)
-            outcomes.append(RecipientOutcome(recipient.address, reply, delivery, error))
+                error = self._error(delivery, reply, stage, address)
+            outcomes.append(RecipientOutcome(address, reply, delivery, error))
         if self.crowded is not None:
             outcomes += self._not_asked(self.crowded)
         return outcomes
 
+    @property
+    def taken_by_all(self) -> Reply | None:
+        """The final reply, where all that `outcomes()` could tell is that each was accepted."""
+        if (
+            self.was_accepted
+            and self.accepted == len(self.envelope.addresses)
+            and not self.reply_per_recipient
+            and not self.mail_refused
+            and self.refusal is None
+        ):
+            return self.final_replies[0]
+        return None
+
     def _not_asked(self, crowded: Reply) -> Iterator[RecipientOutcome]:
         """Give the outcomes of those who were spared the question."""
         text = "the server takes no more recipients at once"
-        for recipient in self.envelope.recipients[self.asking :]:
-            address = recipient.address
+        for address in self.envelope.addresses[self.asking :]:
             error = self.cause or EnvelopeError(
                 text, reply=crowded, command="RCPT TO", recipient=address
             )
