@@ -115,9 +115,9 @@ def test_the_password_comes_from_a_file_or_the_environment(
 def test_mistakes_are_told_before_anything_is_opened(
     arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A UsageError in one sentence; no spool is made, no port opened."""
+    """One sentence and no traceback; no spool is made, no port opened."""
     monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises((UsageError, SystemExit), match=told):
         makeService(parsed(*arguments))
     assert not list(tmp_path.iterdir())

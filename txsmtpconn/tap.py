@@ -115,12 +115,13 @@ def makeService(options: Options) -> IService:
     """Make the service.
 
     Raises:
-        UsageError: An option is wrong, or the relay would be open to strangers.
+        SystemExit: An option is wrong, or the relay would be open to strangers; with the sentence
+            to print, since twistd would show a traceback of any other exception.
     """
     try:
         return make_relay(default_reactor(), _relay_options(options))
     except (SMTPError, OSError) as error:
-        raise usage.UsageError(str(error)) from error
+        raise SystemExit(f"smtprelay: {error}") from None
 
 
 def _relay_options(options: Options) -> RelayOptions:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
-from txsmtpconn.errors import SMTPError
+from txsmtpconn.errors import ConfigError, SMTPError
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.server import ServerOptions, SMTPServerFactory
 from txsmtpconn.server.listening import ListeningService
@@ -82,7 +82,8 @@ def makeService(options: Options) -> IService:
     """Make the service.
 
     Raises:
-        UsageError: An option is wrong.
+        SystemExit: An option is wrong; with the sentence to print, since twistd would show a
+            traceback of any other exception.
     """
     try:
         server = ServerOptions(
@@ -104,7 +105,7 @@ def makeService(options: Options) -> IService:
         factory = SMTPServerFactory(reactor, sink, server)
         return ListeningService(reactor, factory, options["listen"], farewell=5.0)
     except SMTPError as error:
-        raise usage.UsageError(str(error)) from error
+        raise SystemExit(f"smtpsink: {error}") from None
 
 
 def _users(path: str | None) -> dict[str, str] | None:
@@ -114,13 +115,13 @@ def _users(path: str | None) -> dict[str, str] | None:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise usage.UsageError(f"cannot read {path}: {error}") from error
+        raise ConfigError(f"cannot read {path}: {error}") from error
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         found = re.fullmatch(r"([^:]+):(.+)", line)
         if found is None:
-            raise usage.UsageError(f"{path}, line {number}: not NAME:PASSWORD")
+            raise ConfigError(f"{path}, line {number}: not NAME:PASSWORD")
         users[found[1]] = found[2]
     return users

@@ -83,6 +83,13 @@ def test_a_message_has_no_name_before_it_is_complete(tmp_path: Path) -> None:
     assert len(bag) == 1
 
 
+def test_mail_is_for_its_keeper_only(tmp_path: Path) -> None:
+    """What others wrote is not shown to everybody on this host."""
+    message = Mailbag(tmp_path).begin({})
+    message.finish()
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
+
+
 def test_names_follow_the_order_of_arrival(tmp_path: Path) -> None:
     """A sorted listing is the order in which messages came."""
     bag = Mailbag(tmp_path)

@@ -105,6 +105,11 @@ class RelayOptions:
         )
 
     @property
+    def public(self) -> bool:
+        """Whether clients on other hosts can reach it."""
+        return not all(is_local(each) for each in (*self.listen, *self.listen_lmtp))
+
+    @property
     def parsed_networks(self) -> tuple[Network, ...]:
         """The networks as values."""
         return parse_networks(self.networks)

@@ -92,7 +92,8 @@ class RelayService(MultiService):
             max_size=options.max_size,
             max_recipients=options.max_recipients,
             max_clients=options.max_clients,
-            max_clients_per_address=options.max_clients,
+            # One host must not keep all others out, where there are others.
+            max_clients_per_address=max(1, options.max_clients // (2 if options.public else 1)),
             tls_cert_file=options.certificate,
             tls_key_file=options.private_key,
             # Without a certificate we listen on this host only: RelayOptions has seen to it.

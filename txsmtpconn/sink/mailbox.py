@@ -58,6 +58,11 @@ class Mailbag:
         return sum(1 for _ in self.path.glob("[!.]*.eml"))
 
 
+def _private(path: Path) -> IO[bytes]:
+    """Make a file that nobody else may read, whatever the umask and the directory allow."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+
+
 class KeptMessage:
     """One message on its way into a directory.
 
@@ -72,7 +77,7 @@ class KeptMessage:
         self._directory = directory
         self._facts = facts
         self._partial = directory / f".{name}.partial"
-        self._file: IO[bytes] | None = self._partial.open("xb")
+        self._file: IO[bytes] | None = _private(self._partial)
 
     def write(self, data: bytes) -> None:
         """Add octets."""
@@ -88,7 +93,8 @@ class KeptMessage:
         facts = {"id": self.name, "octets": self.octets, **self._facts}
         text = json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
         beside = self._directory / f"{self.name}.json"
-        beside.write_text(text, encoding="utf-8")
+        with _private(beside) as file:
+            file.write(text.encode())
         path = self._directory / f"{self.name}.eml"
         self._partial.rename(path)
         return path
