@@ -97,3 +97,11 @@ def test_any_octets_keep_all_that_is_not_bcc(pieces: list[bytes]) -> None:
     assert without_bcc(left) == left
     if b"Bcc" not in head:
         assert left == head
+
+
+def test_a_parser_that_gives_up_is_an_error_of_ours() -> None:
+    """Comments within comments, a thousand deep; a field that makes it stumble."""
+    for address in ("(" * 3000 + "b@y.test", "multipart/mixed; boundary=b"):
+        head = f"From: a@x.test\r\nTo: {address}\r\n".encode()
+        with pytest.raises(EnvelopeError):
+            envelope_addresses(head)

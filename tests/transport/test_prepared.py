@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from txsmtpconn import Envelope, EnvelopeError, MessageError
+from txsmtpconn import Envelope, EnvelopeError, MessageError, SMTPError
 from txsmtpconn.transport.prepared import PreparedMessage, prepare
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 
@@ -174,3 +177,32 @@ def test_a_message_of_the_old_kind_smuggles_no_field(value: str) -> None:
     folded = message_from_bytes(PARTS)
     folded["Subject"] = "x\r\n y"
     assert b"Subject: x\r\n y\r\n" in octets(prepare(folded))
+
+
+PIECES = [
+    *(b"From: ", b"To: ", b"Cc: ", b"Bcc: ", b"Resent-From: ", b"Resent-Bcc: ", b"Sender: "),
+    *(b"Date: ", b"Message-ID: ", b"Content-Type: ", b"Content-Transfer-Encoding: 8bit"),
+    *(b"multipart/mixed; boundary=b", b"--b", b"text/plain", b"a@x.test", b"<b@y.test>", b", "),
+    *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b'"', b"(", b"=?utf-8?q?=C3=BC?=", b"@"),
+    *("ü".encode(), b"\xff", b"\x00", b"j@b\xc3\xbccher.test", b"=?", b"group: "),
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=40),
+    st.sampled_from([policy.default, policy.compat32, policy.SMTP, policy.SMTPUTF8]),
+)
+def test_whatever_a_parser_makes_of_octets_is_sent_or_refused(
+    pieces: list[bytes], how: Any
+) -> None:
+    """No error but ours, and no blind copy in what is sent, in eight bits and in seven."""
+    octets_given = b"From: a@x.test\r\nTo: b@y.test\r\n" + b"".join(pieces)
+    try:
+        prepared = prepare(message_from_bytes(octets_given, policy=how))
+        sent = [octets(prepared), octets(prepared, EMPTY)]
+    except SMTPError:
+        return
+    for each in sent:
+        head = each.replace(b"\r\n", b"\n").replace(b"\r", b"\n").partition(b"\n\n")[0]
+        fields = [line.lower() for line in head.split(b"\n")]
+        assert not any(re.match(rb"(resent-)?bcc[ \t]*:", field) for field in fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.errors import HeaderParseError, NonASCIILocalPartDefect
+from email.errors import NonASCIILocalPartDefect
 from email.parser import HeaderParser
 from email.policy import SMTPUTF8
 from typing import Any
@@ -18,6 +18,9 @@ from txsmtpconn.errors import EnvelopeError
 #: Octets of a header section that are looked at; RFC 5322 sets no limit, but people do not write
 #: a megabyte of addresses.
 HEAD_LIMIT = 1024 * 1024
+
+#: The fields of which one is in every block of Resent fields.
+_RESENT = ("Resent-From", "Resent-Sender")
 
 _FIELD = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*")
 _BCC = re.compile(rb"(?:resent-)?bcc[ \t]*:", re.IGNORECASE)
@@ -74,7 +77,7 @@ def named_in(parsed: Any) -> tuple[str, list[str]]:
     Raises:
         EnvelopeError: As for `envelope_addresses`.
     """
-    prefix = "Resent-" if parsed["Resent-From"] or parsed["Resent-Sender"] else ""
+    prefix = "Resent-" if any(_fields_of(parsed, name) for name in _RESENT) else ""
     senders = _addresses(parsed, prefix + "Sender") or _addresses(parsed, prefix + "From")
     if not senders:
         raise EnvelopeError("the message names no sender", command="API")
@@ -89,15 +92,24 @@ def named_in(parsed: Any) -> tuple[str, list[str]]:
 def _addresses(parsed: Any, name: str) -> list[str]:
     """Return the addresses in all fields of a name; of Resent fields, in the first of them."""
     addresses: list[str] = []
-    for field in parsed.get_all(name, [])[: 1 if name.startswith("Resent-") else None]:
-        try:
-            found = [each.addr_spec for each in field.addresses]
-        except (AttributeError, ValueError, HeaderParseError, IndexError) as error:
-            raise EnvelopeError(f"the field {name} cannot be read", command="API") from error
+    for field in _fields_of(parsed, name)[: 1 if name.startswith("Resent-") else None]:
+        found, defects = field
         # RFC 6532 made of that "defect" a feature.
-        sound = all(isinstance(defect, NonASCIILocalPartDefect) for defect in field.defects)
+        sound = all(isinstance(defect, NonASCIILocalPartDefect) for defect in defects)
         if not sound or "" in found:
             text = f"the field {name} holds something that is no address"
             raise EnvelopeError(text, command="API")
         addresses += found
     return addresses
+
+
+def _fields_of(parsed: Any, name: str) -> list[tuple[list[str], list[Any]]]:
+    """Return the addresses and the defects of each field of a name."""
+    try:
+        return [
+            ([each.addr_spec for each in field.addresses], list(field.defects))
+            for field in parsed.get_all(name, [])
+        ]
+    except Exception as reason:
+        # The parser that looks at it gives up in many ways, on deep comments with RecursionError.
+        raise EnvelopeError(f"the field {name} cannot be read", command="API") from reason

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.errors import ConfigError, EnvelopeError, MessageError
+from txsmtpconn.errors import ConfigError, EnvelopeError, MessageError, SMTPError
 from txsmtpconn.net.bodies import Body
 from txsmtpconn.net.streams import MemorySource, MessageSource, message_source
 from txsmtpconn.transport.preparation import envelope_addresses, head_of, named_in, without_bcc
@@ -50,7 +50,7 @@ class PreparedMessage:
         self._source = source = _rendered(message)
         if envelope is None:
             # Its own fields tell better than what is made of them for the wire.
-            by_object = isinstance(message, EmailMessage)
+            by_object = isinstance(message.policy, EmailPolicy)
             named = named_in(message) if by_object else envelope_addresses(_head(source))
             envelope = Envelope(*named)
         self.envelope = envelope
@@ -108,7 +108,10 @@ def prepare(
             complete["Date"] = format_datetime(datetime.now(UTC))
         if "Message-ID" not in complete:
             complete["Message-ID"] = f"<{uuid4().hex}@{_domain_of(complete)}>"
-    except (ValueError, AttributeError, IndexError) as reason:
+    except SMTPError:
+        raise
+    except Exception as reason:
+        # The standard library's parser gives up in many ways.
         raise MessageError("the message's header cannot be read", command="API") from reason
     return PreparedMessage(complete, envelope)
 
