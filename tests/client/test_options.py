@@ -120,6 +120,7 @@ def test_the_flags_say_when_to_turn_to_tls(given: dict[str, Any], security: Secu
         {"path": ""},
         {"path": 3},
         {"path": "a\0b"},
+        {"path": "/" + "x" * 107},
         {"endpoint": object()},
         {"transport": object()},
         {"tls": {"verify": False}},

@@ -199,6 +199,23 @@ def test_quit_is_bounded_in_time() -> None:
     assert dial.is_over()
 
 
+def test_each_quit_waits_for_the_one_farewell() -> None:
+    """A second call neither says QUIT again nor is answered before the server is."""
+    dial = Dial(*greeted(), expect("QUIT"), pause(1), send("221 bye"))
+    connection = dial.ready
+    first = connection.quit()
+    dial.network.settle()
+    second = connection.quit()
+    third = connection.quit()
+    third.cancel()
+    failure_result_of(third, SendCancelled)
+    no_result_of(first)
+    no_result_of(second)
+    dial.network.advance(1)
+    assert success_result_of(first) is success_result_of(second) is None
+    assert dial.is_over()
+
+
 def test_close_is_immediate_and_idempotent() -> None:
     """What was under way fails; a second close does nothing; the end was asked for."""
     dial = Dial(

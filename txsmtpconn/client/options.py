@@ -7,6 +7,7 @@ Every option is either obeyed or refused: one whose work does not exist yet is a
 from __future__ import annotations
 
 import math
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from txsmtpconn.wire.path import client_name as encoded_name
 
 SMTPS_PORT = 465
 SUBMISSION_PORT = 587
+
+#: Octets of the path of a unix socket, as unix(7) has it.
+_SOCKET_PATH = 107
 
 _DURATIONS = {
     "connection_timeout": 120.0,
@@ -167,6 +171,9 @@ class ConnectionOptions:
             not isinstance(self.path, str) or not self.path or "\0" in self.path
         ):
             raise ConfigError(f"option path is the path of a unix socket, not {self.path!a}")
+        if self.path is not None and len(os.fsencode(self.path)) > _SOCKET_PATH:
+            # The kernel would refuse it in a manner that Twisted does not expect.
+            raise ConfigError(f"option path is longer than {_SOCKET_PATH} octets")
         if self.endpoint is not None and not IStreamClientEndpoint.providedBy(self.endpoint):
             raise ConfigError("option endpoint is no IStreamClientEndpoint")
         if self.transport is not None and not (

@@ -41,7 +41,7 @@ from txsmtpconn.errors import (
 )
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.net.streams import message_source
-from txsmtpconn.net.tls import Guarded, verify_identity
+from txsmtpconn.net.tls import Guarded, has_finished_handshake, verify_identity
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client.policy import Chunking, Pipelining
@@ -70,8 +70,8 @@ class SMTPConnection(Protocol):
     """
 
     _handshaking = False
-    _own_tls = False
     _closing = False
+    _quitting = False
     _ended = False
     _cause: SMTPError | None = None
     _producing = False
@@ -239,6 +239,9 @@ class SMTPConnection(Protocol):
         if self._ended:
             return succeed(None)
         deferred = self._quits.wait()
+        if self._quitting:
+            return deferred
+        self._quitting = True
         self._call(Quit(), lambda _: None).addBoth(lambda _: self._quits.fire(None))
         return deferred
 
@@ -325,6 +328,9 @@ class SMTPConnection(Protocol):
             if not self._options.secure:
                 # TLS within TLS: Twisted would start it beneath the one that is there.
                 self._line.end(TLSError("the transport is under TLS already", command="STARTTLS"))
+            elif has_finished_handshake(transport):
+                # It was told to another protocol before the transport became ours.
+                self.handshakeCompleted()
             return
         if not ITLSTransport.providedBy(transport):
             self._line.end(TLSError("the transport cannot start TLS", command="STARTTLS"))

@@ -79,6 +79,16 @@ def verify_identity(transport: Any, name: str) -> None:
         raise TLSError(f"the certificate does not name {name!a}", command="CONN") from reason
 
 
+def has_finished_handshake(transport: Any) -> bool:
+    """Tell whether a TLS transport's handshake is over: both sides have said Finished."""
+    handle = transport.getHandle()
+    return (
+        isinstance(handle, SSL.Connection)
+        and handle.get_finished() is not None
+        and handle.get_peer_finished() is not None
+    )
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _ClientConnections:
     """Makes the OpenSSL connections of one reference name, all from one shared context."""

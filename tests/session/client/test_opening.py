@@ -288,3 +288,28 @@ def test_nothing_happens_after_the_end() -> None:
     late = mail()
     talk.does(late)
     assert late.outcomes()[0].delivery.name == "NOT_SENT"
+
+
+@pytest.mark.parametrize(
+    ("said", "security"),
+    [
+        (b"220 mx\r\n250 early\r\n", Security.OFFERED),
+        (b"220 mx\r\n25", Security.OFFERED),
+        (b"220 mx\r\n|250-mx\r\n250 STARTTLS\r\n220 early\r\n", Security.REQUIRED),
+        (b"220 mx\r\n|502 what\r\n250 early\r\n", Security.OFFERED),
+    ],
+)
+def test_a_reply_before_its_command_is_a_violation(said: bytes, security: Security) -> None:
+    """It would answer what has not left yet, and all replies behind it the wrong command."""
+    talk = Talk(security=security)
+    for piece in said.split(b"|"):
+        talk.hears()
+        talk.says(piece)
+    assert talk.session.state is State.CLOSED
+    assert talk.hears() == b""
+    assert isinstance(cause(talk), ProtocolError)
+
+
+def test_an_empty_line_behind_the_greeting_is_no_reply() -> None:
+    """A few servers emit one."""
+    assert Talk().says(b"220 mx\r\n\r\n").hears() == EHLO

@@ -101,9 +101,20 @@ class Opening:
         # A middlebox may have cut the offer out: where TLS is required, it is asked for anyway.
         return self._security is Security.REQUIRED or conversation.extensions.starttls
 
+    def _is_last_word(self, command: str) -> bool:
+        """Tell whether nothing came behind the reply: it would answer what has not been asked."""
+        conversation = self._conversation
+        early = conversation.parser.residue.strip(b"\r\n")
+        if early:
+            text = "a reply came before its command"
+            shown = conversation.readable(early)
+            conversation.end(ProtocolError(text, response=shown, command=command))
+        return not early
+
     def _on_greeted(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         self._greeted = True
-        self._say_hello()
+        if self._is_last_word("CONN"):
+            self._say_hello()
 
     def _on_greeting_refused(
         self, reply: Reply, operation: Operation | None, expected: Expected
@@ -116,11 +127,11 @@ class Opening:
         conversation = self._conversation
         if expected is Expected.HELLO:
             conversation.extensions = Extensions.from_reply(reply)
-        if self._wants_tls:
+        if not self._wants_tls:
+            self._become_ready()
+        elif self._is_last_word("EHLO"):
             conversation.enter(State.STARTTLS)
             conversation.write(Verb.STARTTLS, b"STARTTLS\r\n", Expected.STARTTLS, None)
-        else:
-            self._become_ready()
 
     def _on_hello_unknown(
         self, reply: Reply, operation: Operation | None, expected: Expected
@@ -137,7 +148,7 @@ class Opening:
         elif needs is not None:
             text = f"EHLO failed, and HELO does not support {needs}, which is required"
             conversation.end(ConnectionLostError(text, reply=reply, command="EHLO"))
-        else:
+        elif self._is_last_word("EHLO"):
             line = client_greeting(self._dialect.fallback, self._name)
             conversation.write(Verb.HELO, line, Expected.HELO, None)
 
