@@ -36,6 +36,7 @@ INTEROP = {
     "smtp-sink": "test_smtp_sink",
     "smtp-server": "test_libraries",
     "aiosmtpd": "test_libraries",
+    "GNU SASL": "test_sasl",
 }
 
 
