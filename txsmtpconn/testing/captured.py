@@ -149,8 +149,8 @@ class CapturedMessage:
 
 def _envelope_as_json(envelope: Envelope) -> dict[str, Any]:
     given = {each.name: getattr(envelope, each.name) for each in fields(envelope)}
-    recipients = given.pop("recipients")
-    given["rcpt_to"] = [(each.address, _dsn_as_json(each.dsn)) for each in recipients]
+    del given["addresses"], given["own_dsn"]
+    given["rcpt_to"] = [(each.address, _dsn_as_json(each.dsn)) for each in envelope.recipients]
     given["dsn"] = _dsn_as_json(envelope.dsn)
     return given
 
