@@ -99,6 +99,26 @@ def test_a_message_in_doubt_is_never_sent_again() -> None:
     assert another.messages == [b"2"]
 
 
+def test_421_to_the_first_message_of_a_connection_is_told_and_not_tried_again() -> None:
+    """A message that makes servers hang up must not wear out one connection after the other."""
+    bench = Bench(max_connections=1, max_in_flight=1)
+    bench.send(b"poison", b"good")
+    refusal = ConnectionLostError("bye", reply=Reply.of(421, "go away"), command="MAIL FROM")
+    first = bench.open()
+    first.answer(0, refusal)
+    assert bench.outcomes[b"poison"] is refusal
+    first.gone()
+    bench.clock.advance(1.0)
+    second = bench.open()
+    assert second.messages == [b"good"]
+    second.answer()
+    bench.send(b"next")
+    second.answer(0, ConnectionLostError("bye", reply=Reply.of(421, "enough"), command="MAIL FROM"))
+    second.gone()
+    bench.open().answer()  # a server that has had enough of a connection says the same
+    assert bench.outcomes[b"next"] is RESULT
+
+
 def test_requeues_are_bounded_and_further_and_further_apart() -> None:
     """A server that always dies gets a message so many times, then the caller is told."""
     bench = Bench(max_connections=1, max_requeues=3)

@@ -342,7 +342,10 @@ class Pool:
             if not member.proven:
                 member.proven = True
                 self._breaker.succeeded()
-        if not (troubled and self._requeue(part, outcome)):
+        # 421 to the first message of a connection may well be about that message: given to another
+        # connection, it would take that down, too, and all that waits behind it would wait on.
+        judged = member.begun == 1 and isinstance(outcome, SMTPError) and outcome.reply is not None
+        if judged or not (troubled and self._requeue(part, outcome)):
             self._settle(part, outcome)
         self._dispatch()
 
