@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from txsmtpconn.cli import _exit_code, _Progress, _split
+from txsmtpconn.cli import _exit_code, _parsed, _Progress, _split
 from txsmtpconn.errors import (
     AuthenticationError,
     ConfigError,
@@ -234,6 +234,18 @@ def test_help_names_every_command() -> None:
 def test_exit_codes(error: SMTPError, code: int) -> None:
     """Each tells a script whether to try again, and doubt is told apart from both."""
     assert _exit_code(error) == code
+
+
+@pytest.mark.parametrize("file", ["message.eml", "-"])
+def test_the_file_may_stand_behind_switches(file: str) -> None:
+    """As everybody writes it; a second one is a mistake."""
+    url = "smtp://mx.test"
+    assert _parsed(["send", url, "--to", "b@y.test", file]).file == file
+    assert _parsed(["send", url, file, "--to", "b@y.test"]).file == file
+    with pytest.raises(SystemExit):
+        _parsed(["send", url, "one", "--to", "b@y.test", file])
+    with pytest.raises(SystemExit):
+        _parsed(["send", url, "--bogus", "--to", "b@y.test"])
 
 
 def test_progress_is_shown_of_big_messages_on_a_terminal_only() -> None:

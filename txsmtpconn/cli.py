@@ -52,8 +52,21 @@ _BIG = 1024 * 1024
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command; ends the process."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(argv)
     react(lambda reactor: Deferred.fromCoroutine(_run(reactor, arguments)), ())
+
+
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line; the file may stand behind switches, where argparse overlooks it."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if getattr(arguments, "file", None) == "-" and len(rest) == 1:
+        [file] = rest
+        if file == "-" or not file.startswith("-"):
+            arguments.file, rest = file, []
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
 
 
 async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
