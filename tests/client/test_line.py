@@ -191,7 +191,8 @@ def test_replies_that_come_one_by_one_are_each_acknowledged_at_once(handle: _Soc
         clock, ConnectionOptions(host="mx.test", chunking="always", ignore_tls=True), clock=clock
     )
     connection.makeConnection(_Transport(handle))  # type: ignore[no-untyped-call]
-    connection.dataReceived(b"220 hi\r\n250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+    connection.dataReceived(b"220 hi\r\n")
+    connection.dataReceived(b"250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
     connection.send(ENVELOPE, BODY)
     asked = [handle.asked]
     for reply in (b"250 mail\r\n", b"250 rcpt\r\n", b"250 taken\r\n"):

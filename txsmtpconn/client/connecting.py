@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -75,8 +75,8 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     """Bring a transport up, within one deadline for all addresses of the host."""
     timeout = options.connection_timeout
     assert timeout is not None
-    factory = SMTPConnectionFactory(reactor, options)
-    connecting = Deferred.fromCoroutine(_connect_endpoint(reactor, factory, options))
+    factory = _Fresh(reactor, options)
+    connecting = maybeDeferred(endpoint_for(reactor, options).connect, factory)
     # What cancelling makes of an endpoint's Deferred is its own affair (a failed name lookup, for
     # one), so who cancelled, and why, is noted here.
     ended: SMTPError | None = None
@@ -89,11 +89,11 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     def give_up() -> None:
         end(DeadlineError(f"no connection within {timeout:g} s", command="CONN"))
 
-    watched: Deferred[SMTPConnection] = Deferred(lambda _: end(_cancelled()))
+    watched: Deferred[Any] = Deferred(lambda _: end(_cancelled()))
     connecting.chainDeferred(watched)
     timer = None if watched.called else reactor.callLater(timeout, give_up)
     try:
-        return await watched
+        connection = await watched
     except Exception as reason:
         if ended is not None:
             raise ended from None
@@ -101,20 +101,14 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     finally:
         if timer is not None and timer.active():
             timer.cancel()
-
-
-def _cancelled() -> SMTPError:
-    return SendCancelled("connecting was cancelled", command="CONN")
-
-
-async def _connect_endpoint(
-    reactor: Any, factory: SMTPConnectionFactory, options: ConnectionOptions
-) -> SMTPConnection:
-    connection: Any = await endpoint_for(reactor, options).connect(factory)
     if not isinstance(connection, SMTPConnection):
         # A wrapping endpoint may return its own protocol.
         connection = getattr(connection, "wrappedProtocol", connection)
     return connection  # type: ignore[no-any-return]
+
+
+def _cancelled() -> SMTPError:
+    return SendCancelled("connecting was cancelled", command="CONN")
 
 
 def _clock_of(reactor: Any) -> IReactorTime | None:
@@ -137,6 +131,15 @@ def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions)
         raise SocketError("the socket cannot be used", command="CONN") from reason
     # The reactor has a duplicate; two would keep the connection open after we close ours.
     transport.close()
+
+
+class _Fresh(SMTPConnectionFactory):
+    """Builds connections that nobody but the endpoint's Deferred is told of."""
+
+    def buildProtocol(self, addr: object) -> SMTPConnection:
+        connection = SMTPConnection(self._reactor, self._options, clock=self._clock)
+        connection.factory = self
+        return connection
 
 
 class _One(SMTPConnectionFactory):

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
@@ -266,7 +267,7 @@ class ConnectionOptions:
     @property
     def client_name(self) -> bytes:
         """Our own name as EHLO has it."""
-        return encoded_name(self.name or _own_name())
+        return _encoded_once(self.name or _own_name())
 
     @property
     def reference_name(self) -> str:
@@ -276,7 +277,7 @@ class ConnectionOptions:
     @property
     def timeouts(self) -> Timeouts:
         """The deadlines that the session keeps."""
-        return Timeouts(
+        return _timeouts_once(
             greeting=_set(self.greeting_timeout),
             tls=_set(self.tls_timeout),
             command=_set(self.command_timeout),
@@ -287,6 +288,10 @@ class ConnectionOptions:
             inactivity=_set(self.socket_timeout),
         )
 
+
+# What each connection asks for, though it is the same for all of them.
+_encoded_once = lru_cache(maxsize=32)(encoded_name)
+_timeouts_once = lru_cache(maxsize=32)(Timeouts)
 
 _DEFAULT_TLS = TLSOptions()
 

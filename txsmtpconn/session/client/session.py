@@ -45,6 +45,10 @@ from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.limits import ReplyLimits
 from txsmtpconn.wire.reply import Reply
 
+_TIMEOUTS: Final = Timeouts()
+_LIMITS: Final = ReplyLimits()
+_WINDOW: Final = Window()
+
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _READY: Final = State.READY
 _BODY: Final = Phase.BODY
@@ -85,7 +89,7 @@ class ClientSession:
         limits: ReplyLimits | None = None,
         trace: Trace | None = None,
     ) -> None:
-        conversation = Conversation(timeouts or Timeouts(), limits or ReplyLimits(), trace)
+        conversation = Conversation(timeouts or _TIMEOUTS, limits or _LIMITS, trace)
         self._conversation = conversation
         self._opening = Opening(
             conversation,
@@ -100,7 +104,7 @@ class ClientSession:
             reply_per_recipient=dialect.reply_per_recipient,
             pipelining=pipelining,
             chunking=chunking,
-            window=window or Window(),
+            window=window or _WINDOW,
         )
         # What has not been begun, in the order of the calls.
         self._queue: deque[Operation] = deque()
