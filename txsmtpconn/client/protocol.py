@@ -208,7 +208,7 @@ class SMTPConnection(Protocol):
                     f"an envelope is an Envelope, not {type(envelope).__name__}", command="API"
                 )
             source = message_source(message)
-            if source.smtputf8 and not envelope.smtputf8:
+            if source.smtputf8 and envelope.smtputf8 is None:
                 envelope = variant(envelope, smtputf8=True)
         except SMTPError as error:
             return fail(error)

@@ -253,6 +253,15 @@ def test_parameters_leave_only_where_they_are_offered() -> None:
     assert bare.hears() == b"MAIL FROM:<s@x.test>\r\n"
 
 
+def test_a_size_that_was_expected_too_small_is_put_right() -> None:
+    """RFC 1870 section 6.1: the declared size is an estimate, but not below what is known."""
+    offer = b"250-x\r\n250 SIZE 1000\r\n"
+    for expected, declared in [(3, 7), (99, 99)]:
+        envelope = Envelope("s@x.test", ["r@y.test"], size=expected)
+        talk = Talk.ready(offer).does(Transaction(envelope, b"hello\r\n"))
+        assert talk.hears() == b"MAIL FROM:<s@x.test> SIZE=%d\r\n" % declared
+
+
 def test_eight_bit_data_in_hand_is_declared() -> None:
     """RFC 6152: octets above 127 are announced where the server knows how."""
     offer = b"250-x\r\n250 8BITMIME\r\n"

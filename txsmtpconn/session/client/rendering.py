@@ -70,7 +70,8 @@ def mail_command(
     Args:
         envelope: One without objections.
         extensions: What the peer offers now.
-        size: Octets of the mail data, if known (RFC 1870).
+        size: Octets of the mail data, if known (RFC 1870); it is declared where the caller expected
+            less.
         eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
     """
     utf8 = envelope.needs_smtputf8
@@ -78,13 +79,15 @@ def mail_command(
         return command_line(_plain_mail(envelope, extensions, size, eight_bit))
     path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
     words = b"FROM:<" + path + b">"
-    if size is not None and not extensions.offers_size:
+    if envelope.size is not None:
+        size = max(envelope.size, size or 0)
+    if not extensions.offers_size:
         size = None
     eight_bit = eight_bit and extensions.eight_bit_mime
     dsn = envelope.dsn if extensions.dsn else None
     body = envelope.body or ("8BITMIME" if eight_bit else None)
     parameters = MailParameters(
-        size=envelope.size if envelope.size is not None and extensions.offers_size else size,
+        size=size,
         body=body if extensions.eight_bit_mime or body == "BINARYMIME" else None,
         smtputf8=utf8,
         ret=None if dsn is None else dsn.ret,
