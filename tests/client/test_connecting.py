@@ -186,6 +186,70 @@ def test_connection_timeout_is_for_all_addresses_together(reactor: Any) -> None:
     assert not reactor.getDelayedCalls()
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_is_dialled_at_once(reactor: Any, host: str) -> None:
+    """From the address that the options name; the connection is ready as any other."""
+    connecting = connect(reactor, host=host, local_address="192.0.2.7", name=NAME, ignore_tls=True)
+    ((dialled, port, factory, timeout, local),) = reactor.tcpClients
+    assert (dialled, port, timeout, local) == (host, 587, None, ("192.0.2.7", 0))
+    protocol = factory.buildProtocol(None)
+    no_result_of(connecting)
+    protocol.makeConnection(StringTransport())
+    protocol.dataReceived(b"220 mx\r\n")
+    protocol.dataReceived(b"250 mx\r\n")
+    connection = success_result_of(connecting)
+    assert connection is protocol
+    connection.close()
+    connection.connectionLost(Failure(error.ConnectionDone()))
+    assert not reactor.getDelayedCalls()
+
+
+def test_an_address_that_is_silent_is_given_up(reactor: Any) -> None:
+    """When connection_timeout has passed, and what comes then concerns nobody."""
+    connecting = connect(reactor, host="192.0.2.1", connection_timeout=10)
+    reactor.advance(9.9)
+    no_result_of(connecting)
+    reactor.advance(0.2)
+    assert isinstance(failure_result_of(connecting), DeadlineError)
+    assert reactor.connectors[0].stoppedConnecting
+    factory = reactor.tcpClients[0][2]
+    factory.clientConnectionFailed(reactor.connectors[0], Failure(error.UserError()))
+    assert not reactor.getDelayedCalls()
+
+
+def test_an_address_that_refuses_is_esocket(reactor: Any) -> None:
+    """Told in the words of the socket."""
+    connecting = connect(reactor, host="192.0.2.1", port=25)
+    factory = reactor.tcpClients[0][2]
+    factory.clientConnectionFailed(reactor.connectors[0], Failure(error.ConnectionRefusedError()))
+    failure = failure_result_of(connecting)
+    assert isinstance(failure, SocketError)
+    assert "192.0.2.1:25" in str(failure)
+    assert not reactor.getDelayedCalls()
+
+
+def test_dialling_an_address_can_be_cancelled(reactor: Any) -> None:
+    """The connector is told."""
+    connecting = connect(reactor, host="192.0.2.1")
+    connecting.cancel()
+    assert isinstance(failure_result_of(connecting), SendCancelled)
+    assert reactor.connectors[0].stoppedConnecting
+    assert not reactor.getDelayedCalls()
+
+
+def test_a_reactor_that_cannot_dial_is_esocket() -> None:
+    """Whatever it raises."""
+
+    class Unable(MemoryReactorClock):
+        def connectTCP(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]  # noqa: N802
+            raise RuntimeError("no more sockets")
+
+    reactor = Unable()
+    connecting = connect(reactor, host="192.0.2.1")
+    assert isinstance(failure_result_of(connecting), SocketError)
+    assert not reactor.getDelayedCalls()
+
+
 @pytest.mark.parametrize("answered", [False, True])
 def test_connecting_can_be_cancelled_before_there_is_a_socket(reactor: Any, answered: bool) -> None:
     """In the resolver, and in the race of the addresses."""

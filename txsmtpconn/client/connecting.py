@@ -6,13 +6,13 @@ import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConnector, IReactorTime
 from twisted.python.failure import Failure
 
 from txsmtpconn.client.factory import SMTPConnectionFactory
 from txsmtpconn.client.options import ConnectionOptions, make_options
 from txsmtpconn.client.protocol import SMTPConnection
-from txsmtpconn.client.roads import connection_error, endpoint_for
+from txsmtpconn.client.roads import connection_error, endpoint_for, leads_to_address
 from txsmtpconn.errors import ConfigError, DeadlineError, SMTPError, SocketError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.clock import default_reactor
@@ -75,8 +75,12 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     """Bring a transport up, within one deadline for all addresses of the host."""
     timeout = options.connection_timeout
     assert timeout is not None
-    factory = _Fresh(reactor, options)
-    connecting = maybeDeferred(endpoint_for(reactor, options).connect, factory)
+    if leads_to_address(options):
+        connecting = _Dialled(reactor, options).dial()
+    else:
+        factory = SMTPConnectionFactory(reactor, options)
+        endpoint: Any = endpoint_for(reactor, options)
+        connecting = maybeDeferred(endpoint.connect, factory)
     # What cancelling makes of an endpoint's Deferred is its own affair (a failed name lookup, for
     # one), so who cancelled, and why, is noted here.
     ended: SMTPError | None = None
@@ -133,13 +137,43 @@ def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions)
     transport.close()
 
 
-class _Fresh(SMTPConnectionFactory):
-    """Builds connections that nobody but the endpoint's Deferred is told of."""
+class _Dialled(SMTPConnectionFactory):
+    """Connects to an address, where an endpoint could only stand between transport and connection.
+
+    `dial()` hands the connection over before it has its transport, which follows at once.
+    """
+
+    _connector: Any = None
+
+    def dial(self) -> Deferred[SMTPConnection]:
+        options = self._options
+        self._dialled: Deferred[SMTPConnection] = Deferred(self._give_up)
+        local = options.local_address
+        try:
+            # Whoever dials keeps the time.
+            self._connector = self._reactor.connectTCP(
+                options.host,
+                options.port,
+                self,
+                timeout=None,
+                bindAddress=None if local is None else (local, 0),
+            )
+        except Exception:  # noqa: BLE001 - as an endpoint does
+            return fail()
+        return self._dialled
 
     def buildProtocol(self, addr: object) -> SMTPConnection:
-        connection = SMTPConnection(self._reactor, self._options, clock=self._clock)
+        connection = SMTPConnection(self._reactor, self._options)
         connection.factory = self
+        self._dialled.callback(connection)
         return connection
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self._dialled.called:
+            self._dialled.errback(reason)
+
+    def _give_up(self, _: Deferred[SMTPConnection]) -> None:
+        self._connector.stopConnecting()
 
 
 class _One(SMTPConnectionFactory):

@@ -59,6 +59,15 @@ def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpo
     return _NamedHost(reactor, options)
 
 
+def leads_to_address(options: ConnectionOptions) -> bool:
+    """Tell whether the options name an IP address and a port: nothing to resolve, no race."""
+    return (
+        options.endpoint is None
+        and options.path is None
+        and _endpoint_for_address(options.host or "") is not None
+    )
+
+
 def _endpoint_for_address(host: str) -> Any:
     """Return the kind of endpoint for a host that is an address; None for a name, or a zone."""
     if isIPAddress(host):

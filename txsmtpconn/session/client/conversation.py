@@ -8,7 +8,8 @@ serves; the table in ``session.client.tables`` says what the reply then does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MethodType
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
@@ -58,6 +59,9 @@ _TIMEOUT: Final = {
 _ROWS: Final = tuple(_Row(expected) for expected in Expected)
 _MARK_ROW: Final = _ROWS[Expected.MARK]
 
+
+_EFFECTS: Final = len(Effect)
+_CLOSING: Final = Effect.CLOSING
 
 #: An Enum's attributes are dear to look up; what every read needs stands here.
 _READY: Final = State.READY
@@ -117,14 +121,15 @@ class Conversation:
         self.owed: deque[tuple[_Row, Operation | None, int]] = deque()
         self._out: list[bytes] = []
         self._may_leave = MAY_LEAVE[State.CONNECTING]
-        self._acts: list[Act] = [self._on_violation] * len(Effect)
-        self.act_on((Effect.CLOSING, self._on_closing))
+        self._acts: list[Act] = [self._on_violation] * _EFFECTS
+        self._acts[_CLOSING] = self._on_closing
 
-    def act_on(self, *acts: tuple[Effect, Act]) -> None:
-        """Let these functions carry these effects out."""
-        # Pairs, as a mapping would hash each Enum, which takes longer than all else here.
+    def act_on(self, part: object, acts: Iterable[tuple[Effect, Callable[..., None]]]) -> None:
+        """Let these methods of a part of the session carry these effects out."""
+        # Pairs, made once for all sessions: each attribute of an Enum, and each hash of one, takes
+        # longer than all else here.
         for effect, act in acts:
-            self._acts[effect] = act
+            self._acts[effect] = MethodType(act, part)
 
     def enter(self, state: State) -> None:
         """Go to another state."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
+from typing import Final
 
 from txsmtpconn.errors import ProtocolError, SMTPError
 from txsmtpconn.session.client.conversation import Conversation
@@ -42,9 +43,7 @@ class Dialogue:
     ) -> None:
         self._conversation = conversation
         self._ended = ended
-        conversation.act_on(
-            (Effect.CHALLENGED, self._on_challenged), (Effect.AUTH_ENDED, self._on_auth_ended)
-        )
+        conversation.act_on(self, self._ACTS)
 
     def begin(self, operation: Authenticate) -> None:
         """Write AUTH; until it ends, nothing else may leave."""
@@ -106,3 +105,9 @@ class Dialogue:
             self.succeeded = True
         self._conversation.enter(State.READY)
         self._ended(operation, reply, operation.given_up)
+
+    #: Which effects of replies this part carries out, and how.
+    _ACTS: Final = (
+        (Effect.CHALLENGED, _on_challenged),
+        (Effect.AUTH_ENDED, _on_auth_ended),
+    )

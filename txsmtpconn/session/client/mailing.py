@@ -84,19 +84,7 @@ class Mailing:
         self.drain_cause: SMTPError | None = None
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
-        conversation.act_on(
-            (Effect.MAIL_ACCEPTED, self._on_mail_accepted),
-            (Effect.MAIL_REFUSED, self._on_mail_refused),
-            (Effect.RCPT_ANSWERED, self._on_rcpt_answered),
-            (Effect.DATA_AGREED, self._on_data_agreed),
-            (Effect.DATA_REFUSED, self._on_data_refused),
-            (Effect.BODY_REFUSED, self._on_body_refused),
-            (Effect.MARK_ANSWERED, self._on_mark_answered),
-            (Effect.CHUNK_ACCEPTED, self._on_chunk_accepted),
-            (Effect.CHUNK_REFUSED, self._on_chunk_refused),
-            (Effect.RESET, self._on_reset),
-            (Effect.RESET_REFUSED, self._on_reset_refused),
-        )
+        conversation.act_on(self, self._ACTS)
 
     # -- admission and end -----------------------------------------------------------------
 
@@ -445,3 +433,18 @@ class Mailing:
         # What follows would join the transaction that is still open.
         text = "RSET was refused"
         self._conversation.end(ProtocolError(text, reply=reply, command="RSET"))
+
+    #: Which effects of replies this part carries out, and how.
+    _ACTS: Final = (
+        (Effect.MAIL_ACCEPTED, _on_mail_accepted),
+        (Effect.MAIL_REFUSED, _on_mail_refused),
+        (Effect.RCPT_ANSWERED, _on_rcpt_answered),
+        (Effect.DATA_AGREED, _on_data_agreed),
+        (Effect.DATA_REFUSED, _on_data_refused),
+        (Effect.BODY_REFUSED, _on_body_refused),
+        (Effect.MARK_ANSWERED, _on_mark_answered),
+        (Effect.CHUNK_ACCEPTED, _on_chunk_accepted),
+        (Effect.CHUNK_REFUSED, _on_chunk_refused),
+        (Effect.RESET, _on_reset),
+        (Effect.RESET_REFUSED, _on_reset_refused),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
 from txsmtpconn.session.client.conversation import Conversation
@@ -47,15 +48,7 @@ class Opening:
         self._ready = ready
         self._greeted = False
         self._hello = client_greeting(dialect.hello, name)
-        conversation.act_on(
-            (Effect.GREETED, self._on_greeted),
-            (Effect.GREETING_REFUSED, self._on_greeting_refused),
-            (Effect.HELLO_ACCEPTED, self._on_hello_accepted),
-            (Effect.HELLO_UNKNOWN, self._on_hello_unknown),
-            (Effect.HELLO_REFUSED, self._on_hello_refused),
-            (Effect.TLS_AGREED, self._on_tls_agreed),
-            (Effect.TLS_REFUSED, self._on_tls_refused),
-        )
+        conversation.act_on(self, self._ACTS)
 
     def connection_made(self) -> None:
         """Await the greeting, behind a TLS handshake where the policy says so."""
@@ -179,3 +172,14 @@ class Opening:
         else:
             error = TLSError("STARTTLS was refused", reply=reply, command="STARTTLS")
             self._conversation.end(error)
+
+    #: Which effects of replies this part carries out, and how.
+    _ACTS: Final = (
+        (Effect.GREETED, _on_greeted),
+        (Effect.GREETING_REFUSED, _on_greeting_refused),
+        (Effect.HELLO_ACCEPTED, _on_hello_accepted),
+        (Effect.HELLO_UNKNOWN, _on_hello_unknown),
+        (Effect.HELLO_REFUSED, _on_hello_refused),
+        (Effect.TLS_AGREED, _on_tls_agreed),
+        (Effect.TLS_REFUSED, _on_tls_refused),
+    )

@@ -110,10 +110,7 @@ class ClientSession:
         self._queue: deque[Operation] = deque()
         self._dialogue = Dialogue(conversation, self._end)
         self._ended = False
-        conversation.act_on(
-            (Effect.OPERATION_ENDED, self._on_operation_ended),
-            (Effect.QUIT_ENDED, self._on_quit_ended),
-        )
+        conversation.act_on(self, self._ACTS)
 
     # -- facts -----------------------------------------------------------------------------
 
@@ -445,3 +442,9 @@ class ClientSession:
         assert operation is not None
         self._end(operation, reply, None)
         self._conversation.end(None)
+
+    #: Which effects of replies this part carries out, and how.
+    _ACTS: Final = (
+        (Effect.OPERATION_ENDED, _on_operation_ended),
+        (Effect.QUIT_ENDED, _on_quit_ended),
+    )
