@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from txsmtpconn.cli import _exit_code, _parsed, _Progress, _split
+from txsmtpconn.cli import _exit_code, _parsed, _split
 from txsmtpconn.errors import (
     AuthenticationError,
     ConfigError,
@@ -257,7 +257,7 @@ def test_progress_is_shown_of_big_messages_on_a_terminal_only() -> None:
 
     mib = 1024 * 1024
     terminal = Terminal()
-    progress = _Progress(terminal, 4 * mib, quiet=False)
+    progress = Progress(terminal, 4 * mib, quiet=False)
     assert b"".join(progress.over(iter([b"x" * mib] * 4))) == b"x" * 4 * mib
     progress.end()
     shown = terminal.getvalue()
@@ -269,12 +269,12 @@ def test_progress_is_shown_of_big_messages_on_a_terminal_only() -> None:
         (4 * mib, True, Terminal()),
         (4 * mib, False, io.StringIO()),
     ]:
-        silent = _Progress(device, size, quiet=quiet)
+        silent = Progress(device, size, quiet=quiet)
         list(silent.over(iter([b"x" * mib] * 4)))
         silent.end()
         assert device.getvalue() == ""
     unknown = Terminal()
-    progress = _Progress(unknown, None, quiet=False)
+    progress = Progress(unknown, None, quiet=False)
     list(progress.over(iter([b"x" * mib] * 2)))
     assert "2 MiB" in unknown.getvalue()
 

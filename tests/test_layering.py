@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": _WEB,
     "tap": _ALL,
     "tap_sink": _ALL,
-    "cli": _ALL | {"cli_queue"},
+    "cli": _ALL | {"cli_progress", "cli_queue"},
+    "cli_progress": set(),
     "cli_queue": _ALL,
     "__main__": {"cli"},
 }

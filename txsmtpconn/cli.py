@@ -13,12 +13,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from txsmtpconn import __version__
+from txsmtpconn.cli_progress import Progress
 from txsmtpconn.cli_queue import add_queue
 from txsmtpconn.client import ConnectionOptions, Credentials, SMTPConnection
 from txsmtpconn.client.connecting import connect_with
@@ -47,7 +48,6 @@ from txsmtpconn.transport.preparation import (
 )
 
 _CHUNK = 64 * 1024
-_BIG = 1024 * 1024
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -251,7 +251,7 @@ async def _send(reactor: Any, arguments: argparse.Namespace) -> int:
         head, rest = _split(stream)
         size = _size(stream)
         envelope = _envelope(arguments, head, size)
-        progress = _Progress(sys.stderr, size, quiet=arguments.quiet)
+        progress = Progress(sys.stderr, size, quiet=arguments.quiet)
         head = without_bcc(head)
         connection = await _connected(reactor, options)
         try:
@@ -340,49 +340,6 @@ def _report(result: SendResult) -> None:
 def _fate(outcome: RecipientOutcome) -> str:
     reply = "" if outcome.reply is None else f" ({printable(str(outcome.reply), keep=chr(10))})"
     return f"{outcome.delivery.value}{reply}"
-
-
-class _Progress:
-    """A line on the terminal that shows how much of a big message has left.
-
-    Args:
-        terminal: Where to; nothing is shown if it is none.
-        size: Octets of the whole, or None.
-        quiet: Show nothing.
-    """
-
-    def __init__(self, terminal: TextIO, size: int | None, *, quiet: bool) -> None:
-        big = size is None or size >= _BIG
-        self._terminal = terminal if big and not quiet and terminal.isatty() else None
-        self._size = size
-        self._done = 0
-        self._shown = ""
-
-    def over(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass pieces on and count them."""
-        for piece in pieces:
-            yield piece
-            self._done += len(piece)
-            self._show()
-
-    def _show(self) -> None:
-        if self._terminal is None or (self._size is None and self._done < _BIG):
-            return
-        text = f"{self._done / _BIG:.0f} MiB"
-        if self._size is not None:
-            share = min(1.0, self._done / self._size)
-            bar = "=" * round(share * 40)
-            text = f"[{bar:<40}] {share:4.0%}  {text} of {self._size / _BIG:.0f} MiB"
-        if text != self._shown:
-            self._shown = text
-            self._terminal.write(f"\r{text}\x1b[K")
-            self._terminal.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._terminal is not None and self._shown:
-            self._terminal.write("\n")
-            self._terminal.flush()
 
 
 # -- verify --------------------------------------------------------------------------------
