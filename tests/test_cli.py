@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from txsmtpconn.cli import _exit_code, _parsed, _split
+from txsmtpconn.cli_progress import Progress
 from txsmtpconn.errors import (
     AuthenticationError,
     ConfigError,
