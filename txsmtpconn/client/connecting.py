@@ -73,14 +73,11 @@ async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
 
 async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     """Bring a transport up, within one deadline for all addresses of the host."""
-    timeout = options.connection_timeout
-    assert timeout is not None
     if leads_to_address(options):
-        connecting = _Dialled(reactor, options).dial()
-    else:
-        factory = SMTPConnectionFactory(reactor, options)
-        endpoint: Any = endpoint_for(reactor, options)
-        connecting = maybeDeferred(endpoint.connect, factory)
+        return await _Dialled(reactor, options).dial()
+    factory = SMTPConnectionFactory(reactor, options)
+    endpoint: Any = endpoint_for(reactor, options)
+    connecting = maybeDeferred(endpoint.connect, factory)
     # What cancelling makes of an endpoint's Deferred is its own affair (a failed name lookup, for
     # one), so who cancelled, and why, is noted here.
     ended: SMTPError | None = None
@@ -91,11 +88,11 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
         connecting.cancel()
 
     def give_up() -> None:
-        end(DeadlineError(f"no connection within {timeout:g} s", command="CONN"))
+        end(_out_of_time(options))
 
     watched: Deferred[Any] = Deferred(lambda _: end(_cancelled()))
     connecting.chainDeferred(watched)
-    timer = None if watched.called else reactor.callLater(timeout, give_up)
+    timer = None if watched.called else reactor.callLater(options.connection_timeout, give_up)
     try:
         connection = await watched
     except Exception as reason:
@@ -109,6 +106,10 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
         # A wrapping endpoint may return its own protocol.
         connection = getattr(connection, "wrappedProtocol", connection)
     return connection  # type: ignore[no-any-return]
+
+
+def _out_of_time(options: ConnectionOptions) -> SMTPError:
+    return DeadlineError(f"no connection within {options.connection_timeout:g} s", command="CONN")
 
 
 def _cancelled() -> SMTPError:
@@ -147,33 +148,43 @@ class _Dialled(SMTPConnectionFactory):
 
     def dial(self) -> Deferred[SMTPConnection]:
         options = self._options
-        self._dialled: Deferred[SMTPConnection] = Deferred(self._give_up)
         local = options.local_address
+        self._dialled: Deferred[SMTPConnection] = Deferred(lambda _: self._give_up(_cancelled()))
+        self._timer = self._reactor.callLater(options.connection_timeout, self._expired)
         try:
-            # Whoever dials keeps the time.
             self._connector = self._reactor.connectTCP(
                 options.host,
                 options.port,
                 self,
-                timeout=None,
+                timeout=None,  # ours runs
                 bindAddress=None if local is None else (local, 0),
             )
         except Exception:  # noqa: BLE001 - as an endpoint does
-            return fail()
+            self._fail(connection_error(Failure(), options))
         return self._dialled
 
     def buildProtocol(self, addr: object) -> SMTPConnection:
         connection = SMTPConnection(self._reactor, self._options)
         connection.factory = self
+        self._timer.cancel()
         self._dialled.callback(connection)
         return connection
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self._dialled.called:
-            self._dialled.errback(reason)
+            self._fail(connection_error(reason, self._options))
 
-    def _give_up(self, _: Deferred[SMTPConnection]) -> None:
+    def _expired(self) -> None:
+        self._give_up(_out_of_time(self._options))
+
+    def _give_up(self, reason: SMTPError) -> None:
+        self._fail(reason)
         self._connector.stopConnecting()
+
+    def _fail(self, reason: SMTPError) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        self._dialled.errback(reason)
 
 
 class _One(SMTPConnectionFactory):

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.tcp import Connection
 
 #: Octets from which a write is the reactor's affair.
-_LARGE = 32 * 1024
+_LARGE = 64 * 1024
 
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
