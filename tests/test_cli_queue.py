@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ from txsmtpconn.relay.spoolfile import DATABASE, SCHEMA_VERSION
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path) -> SQLiteLaboratory:
+def laboratory(tmp_path: Path) -> Iterator[SQLiteLaboratory]:
     """A running spool: its lock is held and its writer open all the time."""
     laboratory = SQLiteLaboratory(tmp_path)
     laboratory.start()
-    return laboratory
+    yield laboratory
+    laboratory.crash()
 
 
 def test_a_permanent_failure_is_found_with_its_reason(laboratory: SQLiteLaboratory) -> None:

@@ -230,6 +230,10 @@ def _leaf(kind: Kind, authority: _Pair | None) -> _Pair:
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     )
+    if authority is not None:
+        # RFC 5280 section 4.2.1.1; Python 3.13's own contexts insist on it.
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(identifier, critical=False)
     if kind.names:
         names = x509.SubjectAlternativeName([_general_name(name) for name in kind.names])
         builder = builder.add_extension(names, critical=False)
