@@ -40,6 +40,7 @@ _ENVELOPE: Final = Phase.ENVELOPE
 _BODY: Final = Phase.BODY
 _MARKED: Final = Phase.MARKED
 _ENDED: Final = Phase.ENDED
+_MARK: Final = Expected.MARK
 _DRAINING: Final = State.DRAINING
 _FULL: Final = Pipelining.FULL
 _ONE_BY_ONE: Final = Pipelining.OFF
@@ -97,9 +98,7 @@ class Mailing:
             transaction.size = len(body)
             transaction.eight_bit = not body.isascii()
         conversation = self._conversation
-        return objection(
-            envelope, conversation.extensions, secure=conversation.secure, size=transaction.size
-        )
+        return objection(envelope, conversation.extensions, conversation.secure, transaction.size)
 
     def end(self, transaction: Transaction, cause: SMTPError | None = None) -> None:
         """End a transaction, once; what is still owed to it will be read and dropped."""
@@ -273,8 +272,9 @@ class Mailing:
         self._conversation.write_mail_data(data)
 
     def _announce(self, transaction: Transaction, data: bytes, expected: Expected) -> None:
-        line = bdat(len(data), last=expected is Expected.MARK)
-        self._conversation.write(Verb.BDAT, line, expected, transaction, behind=len(data))
+        size = len(data)
+        line = bdat(size, expected is _MARK)
+        self._conversation.write(Verb.BDAT, line, expected, transaction, None, size)
 
     def _render_mark(self, transaction: Transaction) -> None:
         """Render what is left of the mail data, with its end mark."""
@@ -288,7 +288,7 @@ class Mailing:
         elif not transaction.chunked:
             data = stuffed(data)
         if transaction.chunked:
-            self._announce(transaction, data, Expected.MARK)
+            self._announce(transaction, data, _MARK)
         else:
             conversation.expect_mark(transaction)
         conversation.write_mail_data(data)

@@ -18,7 +18,7 @@ from txsmtpconn.wire.parameters import MailParameters
 
 
 def objection(
-    envelope: Envelope, extensions: Extensions, *, secure: bool, size: int | None
+    envelope: Envelope, extensions: Extensions, secure: bool, size: int | None
 ) -> SMTPError | None:
     """Return why this message cannot go to this peer, or None.
 
@@ -30,8 +30,9 @@ def objection(
     """
     limit = extensions.size
     if limit is not None:
-        size = max(size or 0, envelope.size or 0)
-        if size > limit:
+        if envelope.size is not None:
+            size = max(size or 0, envelope.size)
+        if size is not None and size > limit:
             return MessageError(
                 f"the message has {size} octets, the server takes {limit}", command="MAIL FROM"
             )
