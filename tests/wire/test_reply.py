@@ -6,6 +6,8 @@ import copy
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.vectors.replies import BROKEN_REPLIES, REPLIES
 from txsmtpconn.wire.enhanced import EnhancedStatusCode
@@ -300,3 +302,33 @@ def test_only_a_few_positive_replies_are_remembered() -> None:
     assert len(list(parser.replies())) == 1001
     assert len(parser._known) <= 32
     assert all(len(line) <= 128 for line in parser._known)
+
+
+_RUNS = (
+    b"250 Ok\n" * 3,
+    b"250 Ok\r\n" * 3,
+    b"250 Ok\n",
+    b"250 Okay\n",
+    b"250\r\n",
+    b"250-a\r\n250 b\r\n",
+    b"550 no\r\n",
+    b"\r\n250 Ok\r\n",
+)
+
+
+@given(st.lists(st.sampled_from(_RUNS), max_size=30), st.data())
+def test_replies_alike_are_read_as_any_others(lines: list[bytes], data: st.DataObject) -> None:
+    """Runs of one reply, cut anywhere, between refusals, long replies and empty lines."""
+    octets = b"".join(lines)
+    whole, cut = ReplyParser(), ReplyParser()
+    one_by_one = []
+    for line in lines:
+        whole.receive_data(line)
+        one_by_one += list(whole.replies())
+    at_once = []
+    places = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=4)))
+    for start, end in zip([0, *places], [*places, len(octets)], strict=True):
+        cut.receive_data(octets[start:end])
+        at_once += list(cut.replies())
+    assert at_once == one_by_one
+    assert cut.residue == whole.residue

@@ -222,10 +222,17 @@ class ReplyParser:
         Raises:
             RemoteProtocolError: what came is not a reply, or is over a limit.
         """
+        last: Reply | None = None
+        repeated = b""
         while True:
-            # Nearly every reply is one line with text, whole, and begins where a line may.
             buffer = self._buffer
             start = self._at
+            # A thousand recipients may have a thousand replies, all alike.
+            if repeated and last is not None and buffer.startswith(repeated, start):
+                self._at = start + len(repeated)
+                yield last
+                continue
+            # Nearly every reply is one line with text, whole, and begins where a line may.
             end = buffer.find(b"\n", start)
             if 4 <= end - start < self._line and not self._held:
                 line = buffer[start:end]
@@ -235,8 +242,11 @@ class ReplyParser:
                 if reply is not None:
                     self._at = end + 1
                     self._blanks = 0
+                    repeated = buffer[start : end + 1] if reply is last else b""
+                    last = reply
                     yield reply
                     continue
+            repeated = b""
             reply = self._assemble()
             if reply is None:
                 return
