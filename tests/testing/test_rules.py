@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.testing.rules import VERBS, Delay, Drop, Reject, Rule, RuleBook, Ruled
+from txsmtpconn.sink.rulebook import RuleBook
+from txsmtpconn.sink.rules import VERBS, Delay, Drop, Reject, Rule
+from txsmtpconn.testing.rules import Ruled
 
 NO = Reject(550, "5.1.1", "No such user")
 
@@ -194,7 +196,7 @@ def test_values_and_process_import_no_twisted() -> None:
     """Rules, what was captured, and the process's near end work without Twisted."""
     script = (
         "import sys, txsmtpconn.testing.process, txsmtpconn.testing.rules\n"
-        "import txsmtpconn.testing.captured\n"
+        "import txsmtpconn.sink.rulebook, txsmtpconn.testing.captured\n"
         "assert 'twisted' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -27,6 +27,7 @@ from txsmtpconn.server.conversation import Conversation
 from txsmtpconn.server.outlet import Outlet
 from txsmtpconn.server.session import Session, tls_facts
 from txsmtpconn.session.server.session import ServerSession
+from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.reply import Reply
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class SMTPServerProtocol(Protocol):
         self._clock = factory.clock
         self._id = next_session_id()
         logger = factory.logger
-        trace = None
+        trace: Trace | None = None
         if logger is not None and factory.options.transaction_log:
             trace = Transcript(logger, self._id, content=factory.options.debug)
-        self._smtp = ServerSession(factory.rules, trace=trace)
+        self._smtp = self.make_session(trace)
         self._deadline = Deadline(self._clock, self._timer_fired)
         self._conversation: Conversation
         self._outlet: Outlet
@@ -70,6 +71,10 @@ class SMTPServerProtocol(Protocol):
         self._advancing = False
         self._leaving = False
         self._gone = False
+
+    def make_session(self, trace: Trace | None) -> ServerSession:
+        """Make the session; called once, by `__init__`."""
+        return ServerSession(self.factory.rules, trace=trace)
 
     @property
     def is_served(self) -> bool:

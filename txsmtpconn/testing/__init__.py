@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from txsmtpconn.sink.rules import Rule as Rule
     from txsmtpconn.testing.capture import CaptureServer as CaptureServer
     from txsmtpconn.testing.captured import CapturedMessage as CapturedMessage
     from txsmtpconn.testing.captured import CapturedSession as CapturedSession
@@ -22,26 +23,25 @@ if TYPE_CHECKING:
     from txsmtpconn.testing.results import failure_result_of as failure_result_of
     from txsmtpconn.testing.results import no_result_of as no_result_of
     from txsmtpconn.testing.results import success_result_of as success_result_of
-    from txsmtpconn.testing.rules import Rule as Rule
     from txsmtpconn.testing.stream import Fault as Fault
     from txsmtpconn.testing.transport import MemoryTransport as MemoryTransport
 
 _HOMES = {
-    "CaptureProcess": "process",
-    "CaptureServer": "capture",
-    "CapturedMessage": "captured",
-    "CapturedSession": "captured",
-    "CertificateZoo": "certificates",
-    "Fault": "stream",
-    "MemoryLink": "network",
-    "MemoryNetwork": "network",
-    "MemoryTransport": "transport",
-    "MissingMessages": "captured",
-    "Rule": "rules",
-    "ScriptedPeer": "peer",
-    "failure_result_of": "results",
-    "no_result_of": "results",
-    "success_result_of": "results",
+    "CaptureProcess": "txsmtpconn.testing.process",
+    "CaptureServer": "txsmtpconn.testing.capture",
+    "CapturedMessage": "txsmtpconn.testing.captured",
+    "CapturedSession": "txsmtpconn.testing.captured",
+    "CertificateZoo": "txsmtpconn.testing.certificates",
+    "Fault": "txsmtpconn.testing.stream",
+    "MemoryLink": "txsmtpconn.testing.network",
+    "MemoryNetwork": "txsmtpconn.testing.network",
+    "MemoryTransport": "txsmtpconn.testing.transport",
+    "MissingMessages": "txsmtpconn.testing.captured",
+    "Rule": "txsmtpconn.sink.rules",
+    "ScriptedPeer": "txsmtpconn.testing.peer",
+    "failure_result_of": "txsmtpconn.testing.results",
+    "no_result_of": "txsmtpconn.testing.results",
+    "success_result_of": "txsmtpconn.testing.results",
 }
 
 __all__ = [
@@ -68,7 +68,7 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

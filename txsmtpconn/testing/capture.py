@@ -25,16 +25,18 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamCli
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.server import ServerOptions, ServerTimeouts
+from txsmtpconn.sink.rulebook import RuleBook
+from txsmtpconn.sink.rules import Rule
 from txsmtpconn.testing.captured import (
     CapturedMessage,
     CapturedSession,
     MissingMessages,
     report,
 )
+from txsmtpconn.testing.capturing import CaptureFactory, snapshot
 from txsmtpconn.testing.certificates import CertificateZoo
 from txsmtpconn.testing.network import MemoryNetwork
-from txsmtpconn.testing.ruled import CaptureFactory
-from txsmtpconn.testing.rules import Rule, RuleBook, Ruled
+from txsmtpconn.testing.rules import Ruled
 
 if TYPE_CHECKING:
     from txsmtpconn.testing.process import CaptureProcess
@@ -57,6 +59,8 @@ class CaptureServer(Ruled):
         users: Offers AUTH, to these users: passwords (or tokens) by name. Without TLS, too.
         lmtp: Speak LMTP.
         path: Listen on this unix socket.
+        seed: Decides what chance decides, in rules that leave something to it; None draws one.
+            `MissingMessages` tells it.
         **options: Those of `ServerOptions`.
 
     Attributes:
@@ -78,6 +82,7 @@ class CaptureServer(Ruled):
         users: Mapping[str, str] | None = None,
         lmtp: bool = False,
         path: str | Path | None = None,
+        seed: int | None = None,
         **options: Any,
     ) -> None:
         if tls not in (None, "starttls", "implicit"):
@@ -104,7 +109,7 @@ class CaptureServer(Ruled):
             **options,
         }
         ServerOptions(**self._options)  # what is wrong is told here
-        self._rules = RuleBook()
+        self._rules = RuleBook(seed)
         self._factory: CaptureFactory | None = None
         self._listening: IListeningPort | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
@@ -217,7 +222,7 @@ class CaptureServer(Ruled):
         """Every session, in order, as it is now."""
         if self._factory is None:
             return []
-        return [protocol.snapshot() for protocol in self._factory.sessions.values()]
+        return [snapshot(protocol) for protocol in self._factory.sessions.values()]
 
     @property
     def transcript(self) -> str:

@@ -19,8 +19,8 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.sink.rules import Rule
 from txsmtpconn.testing.capture import CaptureServer
-from txsmtpconn.testing.rules import Rule
 
 #: Octets of one request.
 _LONGEST = 16 * 1024 * 1024

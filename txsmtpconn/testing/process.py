@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.sink.rules import Rule
 from txsmtpconn.testing.captured import CapturedMessage, CapturedSession, MissingMessages
-from txsmtpconn.testing.rules import Rule, Ruled
+from txsmtpconn.testing.rules import Ruled
 
 #: Seconds that the process has to end before it is killed.
 _PATIENCE = 10.0
