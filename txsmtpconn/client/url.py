@@ -12,15 +12,14 @@ said again in the query.  Whatever is not understood is refused, so that a typin
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
+from txsmtpconn.client import query
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.options import ConnectionOptions
+from txsmtpconn.client.query import Reader, flag, milliseconds, seconds, words
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.net.tls import TLSOptions
 
 _SCHEMES: Mapping[str, Mapping[str, Any]] = {
     "smtp": {"secure": False},
@@ -29,87 +28,44 @@ _SCHEMES: Mapping[str, Mapping[str, Any]] = {
     "lmtp+unix": {"lmtp": True, "secure": False},
 }
 
-_KEY = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)?")
-
-#: How a value is read: from its text, and the key for complaints.
-Reader = Callable[[str, str], Any]
-
-
-def _flag(text: str, key: str) -> bool:
-    if text in ("true", "1"):
-        return True
-    if text in ("false", "0"):
-        return False
-    raise ConfigError(f"URL key {key} is true or false, not {text!a}")
-
-
-def _seconds(text: str, key: str) -> float:
-    try:
-        return float(text) if text.isascii() else float("nan")
-    except ValueError:
-        raise ConfigError(f"URL key {key} is a number of seconds, not {text!a}") from None
-
-
-def _milliseconds(text: str, key: str) -> float:
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"URL key {key} is a whole number of milliseconds, not {text!a}")
-    return int(text[:15]) / 1000
-
-
-def _text(text: str, key: str) -> str:
-    if not text:
-        raise ConfigError(f"URL key {key} is empty")
-    return text
-
-
 #: Key of the query -> (option, how to read it).
 _KEYS: dict[str, tuple[str, Reader]] = {
-    "ignore_tls": ("ignore_tls", _flag),
-    "ignoreTLS": ("ignore_tls", _flag),
-    "require_tls": ("require_tls", _flag),
-    "requireTLS": ("require_tls", _flag),
-    "opportunistic_tls": ("opportunistic_tls", _flag),
-    "opportunisticTLS": ("opportunistic_tls", _flag),
-    "servername": ("servername", _text),
-    "name": ("name", _text),
-    "local_address": ("local_address", _text),
-    "localAddress": ("local_address", _text),
-    "connection_timeout": ("connection_timeout", _seconds),
-    "connectionTimeout": ("connection_timeout", _milliseconds),
-    "greeting_timeout": ("greeting_timeout", _seconds),
-    "greetingTimeout": ("greeting_timeout", _milliseconds),
-    "socket_timeout": ("socket_timeout", _seconds),
-    "socketTimeout": ("socket_timeout", _milliseconds),
-    "dns_timeout": ("dns_timeout", _seconds),
-    "dnsTimeout": ("dns_timeout", _milliseconds),
-    "tls_timeout": ("tls_timeout", _seconds),
-    "command_timeout": ("command_timeout", _seconds),
-    "data_timeout": ("data_timeout", _seconds),
-    "block_timeout": ("block_timeout", _seconds),
-    "final_timeout": ("final_timeout", _seconds),
-    "quit_timeout": ("quit_timeout", _seconds),
-    "auth_method": ("auth_method", _text),
-    "authMethod": ("auth_method", _text),
-    "force_auth": ("force_auth", _flag),
-    "forceAuth": ("force_auth", _flag),
-    "allow_insecure_auth": ("allow_insecure_auth", _flag),
-    "proxy": ("proxy", _text),
-    "logger": ("logger", _flag),
-    "transaction_log": ("transaction_log", _flag),
-    "transactionLog": ("transaction_log", _flag),
-    "debug": ("debug", _flag),
-    "pipelining": ("pipelining", _text),
-    "chunking": ("chunking", _text),
-}
-#: The same for what stands behind "tls."; Nodemailer's servername is an option of its own here.
-_TLS_KEYS: dict[str, tuple[str, Reader]] = {
-    "verify": ("verify", _flag),
-    "rejectUnauthorized": ("verify", _flag),
-    "ca_file": ("ca_file", _text),
-    "cert_file": ("cert_file", _text),
-    "key_file": ("key_file", _text),
-    "minimum_version": ("minimum_version", _text),
-    "minVersion": ("minimum_version", _text),
+    "ignore_tls": ("ignore_tls", flag),
+    "ignoreTLS": ("ignore_tls", flag),
+    "require_tls": ("require_tls", flag),
+    "requireTLS": ("require_tls", flag),
+    "opportunistic_tls": ("opportunistic_tls", flag),
+    "opportunisticTLS": ("opportunistic_tls", flag),
+    "servername": ("servername", words),
+    "name": ("name", words),
+    "local_address": ("local_address", words),
+    "localAddress": ("local_address", words),
+    "connection_timeout": ("connection_timeout", seconds),
+    "connectionTimeout": ("connection_timeout", milliseconds),
+    "greeting_timeout": ("greeting_timeout", seconds),
+    "greetingTimeout": ("greeting_timeout", milliseconds),
+    "socket_timeout": ("socket_timeout", seconds),
+    "socketTimeout": ("socket_timeout", milliseconds),
+    "dns_timeout": ("dns_timeout", seconds),
+    "dnsTimeout": ("dns_timeout", milliseconds),
+    "tls_timeout": ("tls_timeout", seconds),
+    "command_timeout": ("command_timeout", seconds),
+    "data_timeout": ("data_timeout", seconds),
+    "block_timeout": ("block_timeout", seconds),
+    "final_timeout": ("final_timeout", seconds),
+    "quit_timeout": ("quit_timeout", seconds),
+    "auth_method": ("auth_method", words),
+    "authMethod": ("auth_method", words),
+    "force_auth": ("force_auth", flag),
+    "forceAuth": ("force_auth", flag),
+    "allow_insecure_auth": ("allow_insecure_auth", flag),
+    "proxy": ("proxy", words),
+    "logger": ("logger", flag),
+    "transaction_log": ("transaction_log", flag),
+    "transactionLog": ("transaction_log", flag),
+    "debug": ("debug", flag),
+    "pipelining": ("pipelining", words),
+    "chunking": ("chunking", words),
 }
 #: What the URL says elsewhere, by each of its names.
 _SAID_ELSEWHERE = frozenset(
@@ -136,86 +92,43 @@ def read_url(url: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> 
     Raises:
         ConfigError: It is no URL of ours; the text never repeats its credentials.
     """
-    parts, host, port = _split(url)
+    parts, host, port = query.split(url)
     scheme = parts.scheme
     if scheme not in _SCHEMES:
         raise ConfigError(f"a URL begins with {', '.join(_SCHEMES)}, not {scheme!a}")
-    if any(not char.isprintable() for char in url):
-        raise ConfigError("the URL holds a control character")
-    if parts.fragment or "#" in url:
-        raise ConfigError("the URL has a fragment; write # as %23")
     options = dict(_SCHEMES[scheme])
     if scheme == "lmtp+unix":
         if host is not None or port is not None:
             raise ConfigError("an lmtp+unix URL has no host: write lmtp+unix:///path/of/socket")
         if parts.path in ("", "/"):
             raise ConfigError("an lmtp+unix URL ends in the path of a socket")
-        options["path"] = _decoded(parts.path, "path")
+        options["path"] = query.decoded(parts.path, "path")
     else:
         if not host:
             raise ConfigError("the URL has no host")
         if parts.path not in ("", "/"):
             raise ConfigError("the URL has a path, and SMTP has no use for it")
-        options["host"] = _decoded(host, "host")
+        options["host"] = query.decoded(host, "host")
         if port is not None:
             options["port"] = port
-    userinfo, at, _ = parts.netloc.rpartition("@")
-    if at:
-        options["auth"] = _credentials(userinfo)
+    named = query.userinfo(parts)
+    if named is not None:
+        options["auth"] = Credentials(*named)
     options.update(_read_query(parts.query, {**_KEYS, **(more or {})}))
     return options
 
 
-def _split(url: str) -> tuple[SplitResult, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts, parts.hostname, parts.port
-    except ValueError:
-        pass
-    # Raised out here, so that the reason, which may quote the password, is not even its context.
-    raise ConfigError("the URL's host or port cannot be read")
-
-
-def _credentials(userinfo: str) -> Credentials:
-    user, colon, password = userinfo.partition(":")
-    return Credentials(_decoded(user, "user"), _decoded(password, "password") if colon else None)
-
-
-def _read_query(query: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str, Any]:
+def _read_query(text: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     tls: dict[str, Any] = {}
-    for field in query.split("&") if query else ():
-        raw, equals, value = field.partition("=")
-        key = _decoded(raw, "query")
-        if not _KEY.fullmatch(key):
-            # Perhaps the rest of a password with a question mark in it.
-            raise ConfigError("the URL's query holds something that is no key; write ? as %3F")
-        if not equals:
-            raise ConfigError(f"URL key {key!a} has no value")
-        text = _decoded(value, "query")
-        found: tuple[str, Reader] | None
+    for key, value in query.fields(text):
         if key == "tls.servername":
-            found, into = ("servername", _text), options
+            # An option of its own here.
+            query.take(options, {key: ("servername", words)}, key, value, key)
         elif key.startswith("tls."):
-            found, into = _TLS_KEYS.get(key.removeprefix("tls.")), tls
+            query.take(tls, query.TLS_KEYS, key.removeprefix("tls."), value, key)
         elif key in _SAID_ELSEWHERE:
             raise ConfigError(f"{key} is no key of the query: it stands in front of it")
         else:
-            found, into = keys.get(key), options
-        if found is None:
-            raise ConfigError(f"unknown URL key {key!a}")
-        option, read = found
-        if option in into:
-            raise ConfigError(f"URL key {key} is given twice, perhaps in two spellings")
-        into[option] = read(text, key)
-    if tls:
-        options["tls"] = TLSOptions(**tls)
-    return options
-
-
-def _decoded(text: str, part: str) -> str:
-    try:
-        return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    raise ConfigError(f"the URL's {part} is not UTF-8 behind its percent signs")
+            query.take(options, keys, key, value, key)
+    return options | query.tls_of(tls)

@@ -11,34 +11,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from txsmtpconn.client.options import ConnectionOptions, make_options
-from txsmtpconn.client.url import Reader, read_url
+from txsmtpconn.client.query import Reader, count, flag, milliseconds, seconds
+from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.transport.options import PoolOptions
 from txsmtpconn.transport.services import find
-
-
-def _flag(text: str, key: str) -> bool:
-    if text in ("true", "1", "false", "0"):
-        return text in ("true", "1")
-    raise ConfigError(f"URL key {key} is true or false, not {text!a}")
-
-
-def _count(text: str, key: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"URL key {key} is a whole number, not {text!a}")
-    return int(text[:15])
-
-
-def _seconds(text: str, key: str) -> float:
-    try:
-        return float(text) if text.isascii() else float("nan")
-    except ValueError:
-        raise ConfigError(f"URL key {key} is a number of seconds, not {text!a}") from None
-
-
-def _milliseconds(text: str, key: str) -> float:
-    return _count(text, key) / 1000
-
 
 #: Options that a pool has and that are counted; the others are seconds.
 _COUNTS = (
@@ -61,14 +38,14 @@ def _camel(name: str) -> str:
 
 def _keys() -> dict[str, tuple[str, Reader]]:
     """Return the keys of a URL's query that a transport has besides a connection's."""
-    keys: dict[str, tuple[str, Reader]] = {"pool": ("pool", _flag)}
+    keys: dict[str, tuple[str, Reader]] = {"pool": ("pool", flag)}
     for name in _OF_THE_POOL:
-        keys[name] = (name, _count if name in _COUNTS else _seconds)
-        keys[_camel(name)] = (name, _count if name in _COUNTS else _milliseconds)
+        keys[name] = (name, count if name in _COUNTS else seconds)
+        keys[_camel(name)] = (name, count if name in _COUNTS else milliseconds)
     for name in _TRUE_BY_CONSTRUCTION:
-        keys[name] = keys[_camel(name)] = (name, _flag)
+        keys[name] = keys[_camel(name)] = (name, flag)
     # As the original spells it.
-    keys["disableUrlAccess"] = ("disable_url_access", _flag)
+    keys["disableUrlAccess"] = ("disable_url_access", flag)
     return keys
 
 
