@@ -12,6 +12,7 @@ from twisted.internet.protocol import ServerFactory
 from txsmtpconn.net.transcript import logger_for
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
+from txsmtpconn.server.outlet import Outbox
 from txsmtpconn.server.protocol import SMTPServerProtocol
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
@@ -48,6 +49,7 @@ class SMTPServerFactory(ServerFactory):
             knows_secrets=self.hooks.on_auth_secret is not None,
         )
         self.logger = logger_for(self.options.logger)
+        self.outbox = Outbox(reactor)
         self.draining = False
         self._protocols: set[SMTPServerProtocol] = set()
         self._served = 0  # of these; the others are being shown out

@@ -98,7 +98,7 @@ class SMTPServerProtocol(Protocol):
             broken=self._broken,
             turned_away=self._turned_away,
         )
-        self._outlet = Outlet(transport)
+        self._outlet = Outlet(transport, self.factory.outbox)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         announce(
@@ -145,6 +145,7 @@ class SMTPServerProtocol(Protocol):
         """Let go of everything, once."""
         self._gone = True
         self._deadline.cancel()
+        self._outlet.close()
         announce(self.factory.logger, "{session_id} closed", session_id=self._id)
         self._conversation.client_left()
         # Last, as it may end a `drain`: by then the application has heard of the client's end.
@@ -231,6 +232,7 @@ class SMTPServerProtocol(Protocol):
             return
         self._leaving = True
         transport = self._transport
+        self._outlet.flush()
         transport.unregisterProducer()
         if self._reading_paused:
             self._reading_paused = False
