@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
@@ -124,6 +124,7 @@ def test_the_flags_say_when_to_turn_to_tls(given: dict[str, Any], security: Secu
         {"endpoint": object()},
         {"transport": object()},
         {"tls": {"verify": False}},
+        {"path": "/run/lmtp", "port": 24},
         {"path": "/run/lmtp", "local_address": "127.0.0.1"},
         {"path": "/run/lmtp", "transport": StringTransport()},
         {"ignore_tls": True, "require_tls": True},
@@ -138,6 +139,14 @@ def test_nonsense_is_refused_at_once(given: dict[str, Any]) -> None:
     assert isinstance(caught.value, ValueError)
     assert caught.value.code == "ECONFIG"
     assert str(caught.value).isprintable()
+
+
+def test_a_socket_in_the_file_system_has_no_port() -> None:
+    """A port beside it is refused, so none is made up that a copy of the options would repeat."""
+    options = ConnectionOptions(path="/run/lmtp", lmtp=True)
+    assert options.port is None
+    assert replace(options, path="/run/other").path == "/run/other"
+    assert replace(options, path=None, host="mx.test").port == 24
 
 
 def test_options_cannot_be_changed_or_show_secrets() -> None:

@@ -63,7 +63,7 @@ class ConnectionOptions:
 
     Attributes:
         host: The server: a name or an IP address.
-        port: By default 465 if `secure`, 24 for LMTP, else 587.
+        port: By default 465 if `secure`, 24 for LMTP, else 587; a `path` has none.
         secure: TLS from the first octet (RFC 8314).  By default on port 465 only.
         ignore_tls: Never use STARTTLS.
         require_tls: Use STARTTLS even where it is not offered, and fail without it.
@@ -95,7 +95,7 @@ class ConnectionOptions:
         debug: Log the mail data as well.
         pipelining: "full", "transaction" or "off".
         chunking: "auto", "always" or "off".
-        path: A unix socket to connect to, instead of host and port.
+        path: A unix socket to connect to, instead of a host's port.
         endpoint: An `IStreamClientEndpoint` to connect with, instead of host and port.
         transport: A connected socket or transport to use; we put TLS on it if `secure`.
 
@@ -168,6 +168,8 @@ class ConnectionOptions:
         ]
         if len(roads) > 1:
             raise ConfigError(f"options {' and '.join(roads)} exclude each other")
+        if self.path is not None and self.port is not None:
+            raise ConfigError("options path and port exclude each other")
         if self.path is not None and (
             not isinstance(self.path, str) or not self.path or "\0" in self.path
         ):
@@ -197,7 +199,7 @@ class ConnectionOptions:
             self._settle("secure", port == SMTPS_PORT)
         elif not isinstance(self.secure, bool):
             raise ConfigError(f"option secure is True or False, not {self.secure!r}")
-        if port is None:
+        if port is None and self.path is None:
             default = LMTP.port if self.lmtp else SUBMISSION_PORT
             self._settle("port", SMTPS_PORT if self.secure and not self.lmtp else default)
         asked = [
