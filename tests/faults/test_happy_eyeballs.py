@@ -29,7 +29,7 @@ class Addresses:
         self.asked: list[str] = []
         self._addresses = addresses
 
-    def resolveHostName(
+    def resolveHostName(  # noqa: N802
         self,
         resolutionReceiver: IResolutionReceiver,  # noqa: N803
         hostName: str,  # noqa: N803

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.interop.mail import connected, deliveries, marker, message, trusting
 from tests.interop.peers.arrived import wait_for
 from tests.interop.peers.dovecot import PASSWORD, USER, UTF8_PASSWORD, UTF8_USER, access_token
-from tests.interop.peers.postfix import SIZE
+from tests.interop.peers.postfix import RECIPIENTS, SIZE
 from txsmtpconn import (
     AuthenticationError,
     ConnectionLostError,
@@ -76,6 +78,46 @@ async def test_messages_in_flight_keep_their_envelopes(postfix, certificate_zoo,
         (arrived,) = await wait_for(postfix.messages, marks[n])
         assert arrived.field("Return-Path") == f"<s{n}@a.test>"
         assert arrived.data == message(marks[n])
+
+
+@pytest.mark.parametrize("chunking", ["always", "off"])
+@pytest.mark.parametrize("pipelining", ["full", "transaction", "off"])
+async def test_more_recipients_than_it_takes_at_once(
+    postfix, certificate_zoo, pipelining, chunking
+):
+    """452 4.5.3: the others are asked for in further transactions, and it is one result."""
+    mark = marker()
+    people = [f"r{n}@a.test" for n in range(2 * RECIPIENTS + 2)]
+    people[1] = "reject@a.test"
+    async with connected(
+        postfix.narrow, pipelining=pipelining, chunking=chunking, tls=trusting(certificate_zoo)
+    ) as connection:
+        result = await connection.send(Envelope("a@a.test", people), message(mark))
+        behind = marker()
+        await connection.send(TWO, message(behind))
+    assert result.rejected == ["reject@a.test"]
+    assert [each.address for each in result.recipients] == people
+    assert result.accepted == [each for each in people if each != "reject@a.test"]
+    arrived = await wait_for(postfix.messages, mark, len(people) - 1)
+    assert [each.data for each in arrived] == [message(mark)] * len(arrived)
+    assert sorted(each.field("Delivered-To") for each in arrived) == sorted(result.accepted)
+    # It took more than one transaction, which Postfix numbers.
+    queued = {re.search(r"id (\w+)", each.field("Received"))[1] for each in arrived}
+    assert len(queued) >= len(arrived) / RECIPIENTS
+    await wait_for(postfix.messages, behind, 2)
+
+
+async def test_a_stream_goes_to_no_more_than_it_takes_at_once(postfix, certificate_zoo):
+    """What cannot be read again is sent once: who was one too many is refused, for now."""
+    mark = marker()
+    people = [f"r{n}@a.test" for n in range(RECIPIENTS + 2)]
+    async with connected(postfix.narrow, tls=trusting(certificate_zoo)) as connection:
+        result = await connection.send(Envelope("a@a.test", people), iter([message(mark)]))
+    assert result.accepted == people[:RECIPIENTS]
+    assert result.rejected == people[RECIPIENTS:]
+    assert {error.response_code for error in result.rejected_errors} == {452}
+    assert all(error.is_transient for error in result.rejected_errors)
+    await wait_for(postfix.messages, mark, RECIPIENTS)
 
 
 @pytest.mark.parametrize("chunking", ["always", "off"])

@@ -162,6 +162,7 @@ RCPT: list[tuple[bytes, RcptParameters, str]] = [
 RCPT_READ: list[tuple[bytes, RcptParameters, str]] = [
     (b" notify=never", RcptParameters(("NEVER",)), "any case"),
     (" ORCPT=UTF-8;ü@x".encode(), RcptParameters(orcpt="UTF-8;ü@x"), "RFC 6533: unitext"),
+    (b" ORCPT=rfc822;a+C3+BC@x", RcptParameters(orcpt="utf-8;aü@x"), "as Postfix writes it"),
     (b" ORCPT=utf-8;\\x{fc}@x", RcptParameters(orcpt="utf-8;ü@x"), "lower case"),
 ]
 
@@ -178,7 +179,9 @@ RCPT_REFUSED: list[tuple[bytes, int, str, str]] = [
     (b" ORCPT=;a@b", 501, "5.5.4", "no type"),
     (b" ORCPT=rfc@822;a@b", 501, "5.5.4", "a type that is no atom"),
     (b" ORCPT=rfc822;a+0D+0Ab@c", 501, "5.5.4", "CRLF in xtext"),
-    (b" ORCPT=rfc822;a+C3+BC@c", 501, "5.5.4", "8-bit in xtext of an ASCII type"),
+    (b" ORCPT=x400;a+C3+BC@c", 501, "5.5.4", "8-bit in xtext of an ASCII type"),
+    (b" ORCPT=rfc822;a+FC@c", 501, "5.5.4", "8-bit in xtext that is no UTF-8"),
+    (b" ORCPT=rfc822;a+E2+80+8B@c", 501, "5.5.4", "an invisible character in xtext"),
     (b" ORCPT=rfc822;a+@c", 501, "5.5.4", "no xtext"),
     (" ORCPT=rfc822;ü@c".encode(), 501, "5.5.4", "raw UTF-8 of an ASCII type"),
     (b" ORCPT=utf-8;a\\x{0D}\\x{0A}@c", 501, "5.5.4", "CRLF in RFC 6533"),

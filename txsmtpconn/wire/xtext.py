@@ -78,6 +78,9 @@ def encode_original_recipient(orcpt: str) -> bytes:
 def decode_original_recipient(value: str) -> str:
     """Decode and check the value of ORCPT.
 
+    An address beyond ASCII that comes as ``rfc822``, in xtext of its UTF-8, is of type ``utf-8``
+    (RFC 6533 section 3): Postfix 3.0 and later write it so, and its mail would else be refused.
+
     Raises:
         LocalProtocolError: it is malformed, or its decoded form is.
     """
@@ -87,7 +90,11 @@ def decode_original_recipient(value: str) -> str:
             raise LocalProtocolError(f"malformed ORCPT {shown(value)}")
         decoded = _EMBEDDED.sub(_embedded_character, address)
     elif address.isascii():
-        decoded = xtext_decode(address.encode("ascii")).decode("latin-1")
+        octets = xtext_decode(address.encode("ascii"))
+        if address_type.lower() == "rfc822" and not octets.isascii():
+            address_type = "utf-8"
+        # Not UTF-8: lone surrogates stand in, which no check lets pass.
+        decoded = octets.decode("utf-8", "surrogateescape")
     else:
         raise LocalProtocolError(f"malformed ORCPT {shown(value)}")
     orcpt = address_type + semicolon + decoded

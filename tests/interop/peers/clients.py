@@ -124,6 +124,12 @@ def smtplib(errand: Errand) -> _Command:
     return [sys.executable, script, _settings(errand)], None, None
 
 
+def aiosmtplib(errand: Errand) -> _Command:
+    """The client of asyncio."""
+    script = str(_HERE / "aiosmtplib_client.py")
+    return [sys.executable, script, _settings(errand)], None, None
+
+
 def nodemailer(errand: Errand) -> _Command:
     """Nodemailer's SMTP transport, with the message as it is."""
     script = str(_HERE.parent / "node" / "client.js")
@@ -167,6 +173,7 @@ CLIENTS: dict[str, Callable[[Errand], _Command]] = {
     "swaks-pipelining": swaks_pipelining,
     "curl": curl,
     "smtplib": smtplib,
+    "aiosmtplib": aiosmtplib,
     "nodemailer": nodemailer,
     "msmtp": msmtp,
 }

@@ -50,15 +50,48 @@ acl_rcpt:
           message = no such user
   defer   local_parts = defer
           message = try later
-  accept  domains = a.test
+  accept  domains = a.test : ^[a-z]+-[0-9]+[.]onward[.]test\$
   accept  authenticated = *
   deny    message = relay not permitted
 begin routers
+onward:
+  driver = manualroute
+  domains = ^smtp-[0-9]+[.]onward[.]test\$
+  route_list = * 127.0.0.1
+  self = send
+  transport = smtp
+onward_lmtp:
+  driver = manualroute
+  domains = ^lmtp-[0-9]+[.]onward[.]test\$
+  route_list = * 127.0.0.1
+  self = send
+  transport = lmtp
 local:
   driver = accept
   domains = a.test
   transport = maildir
 begin transports
+smtp:
+  driver = smtp
+  allow_localhost
+  port = ${{sg{{$domain}}{{^[a-z]+-([0-9]+)[.].*\$}}{{\$1}}}}
+  hosts_try_chunking = *
+  hosts_require_tls = *
+  tls_verify_certificates = {base}/etc/ca.pem
+  tls_verify_hosts = *
+  tls_verify_cert_hostnames =
+  hosts_try_dane =
+lmtp:
+  driver = smtp
+  protocol = lmtp
+  allow_localhost
+  port = ${{sg{{$domain}}{{^[a-z]+-([0-9]+)[.].*\$}}{{\$1}}}}
+  hosts_try_chunking = *
+  hosts_require_tls = *
+  tls_verify_certificates = {base}/etc/ca.pem
+  tls_verify_hosts = *
+  tls_verify_cert_hostnames =
+  hosts_try_dane =
 maildir:
   driver = appendfile
   directory = {base}/mail/all
@@ -120,6 +153,15 @@ class Exim:
         """Read what was delivered: one message for each recipient."""
         return from_maildirs(self._mail)()
 
+    def onward(self, protocol: str, port: int) -> str:
+        """Return the domain whose mail it hands to a port of 127.0.0.1, by STARTTLS.
+
+        Args:
+            protocol: "smtp" or "lmtp".
+            port: The port.
+        """
+        return f"{protocol}-{port}.onward.test"
+
 
 @pytest.fixture(scope="session")
 def exim(certificate_zoo: CertificateZoo) -> Iterator[Exim]:
@@ -160,6 +202,7 @@ def _lay_out(base: Path, tree: Path, zoo: CertificateZoo) -> None:
         others = [each for each in present.splitlines() if not each.startswith("Debian-exim:")]
         (base / "etc" / name).write_text("\n".join([*others, line]) + "\n", "utf-8")
     (base / "etc" / "cert.pem").write_bytes(zoo["server"].chain.read_bytes())
+    (base / "etc" / "ca.pem").write_bytes(zoo.ca.read_bytes())
     (base / "etc" / "key.pem").write_bytes(zoo["server"].key.read_bytes())
     for library in tree.glob("usr/lib/**/lib*.so*"):
         target = base / "libs" / library.name

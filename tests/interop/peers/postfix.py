@@ -1,9 +1,10 @@
-"""Postfix: an MX, two kinds of submission and a strict MX, in one instance."""
+"""Postfix: an MX, two kinds of submission, two strict MX, and clients, in one instance."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -16,13 +17,15 @@ import pytest
 
 from tests.interop.peers.arrived import Arrived, from_maildirs
 from tests.interop.peers.available import program, root
-from tests.interop.peers.dovecot import Dovecot
+from tests.interop.peers.dovecot import PASSWORD, USER, Dovecot
 from tests.interop.peers.lifeline import lifeline
 from tests.interop.peers.process import accepts, free_ports, scratch_directory, wait_until
 from txsmtpconn.testing import CertificateZoo
 
 #: What Postfix takes at most, in octets.
 SIZE = 5 * 1024 * 1024
+#: How many recipients its narrow port takes in one transaction.
+RECIPIENTS = 3
 
 _MAIN = """
 compatibility_level = 3.6
@@ -66,12 +69,24 @@ smtpd_recipient_restrictions = permit_sasl_authenticated, reject_unauth_destinat
 smtpd_delay_reject = no
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
+relay_domains = regexp:{base}/etc/onward.regexp
+smtp_tls_CAfile = {base}/etc/ca.pem
+smtp_tls_verify_cert_match = localhost
+smtp_sasl_password_maps = static:{{{user}:{password}}}
+smtp_sasl_security_options =
+smtp_tls_mandatory_protocols = >=TLSv1.2
 """
 
-_RECIPIENTS = """
+_ONWARD = r"""
+/^[a-z]+-[0-9]+\.onward\.test$/   OK
+"""
+
+# A table of transports may not put what it has matched into its answers; this one may.
+_RECIPIENTS = r"""
 /^reject@/   550 5.1.1 no such user
 /^defer@/    450 4.2.0 try later
 /^drop@/     421 4.3.0 going away
+/@([a-z]+)-([0-9]+)\.onward\.test$/   FILTER $1:[127.0.0.1]:$2
 """
 
 _MASTER = """
@@ -83,6 +98,16 @@ _MASTER = """
 127.0.0.1:{strict} inet n - n - - smtpd
   -o smtpd_forbid_bare_newline=reject -o smtpd_forbid_bare_newline_exclusions=
   -o smtpd_forbid_unauth_pipelining=yes -o smtpd_data_restrictions=reject_unauth_pipelining
+127.0.0.1:{narrow} inet n - n - - smtpd
+  -o smtpd_recipient_limit={recipients}
+clear     unix  - - n - - smtp
+  -o smtp_tls_security_level=none -o debug_peer_list=127.0.0.1 -o debug_peer_level=1
+verified  unix  - - n - - smtp
+  -o smtp_tls_security_level=verify -o smtp_sasl_auth_enable=yes
+wrapped   unix  - - n - - smtp
+  -o smtp_tls_security_level=verify -o smtp_sasl_auth_enable=yes -o smtp_tls_wrappermode=yes
+lmtp      unix  - - n - - lmtp
+  -o debug_peer_list=127.0.0.1 -o debug_peer_level=1
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
 qmgr      unix  n - n 300 1 qmgr
@@ -115,6 +140,7 @@ class Postfix:
         submission: no mail without TLS; AUTH behind it.
         submissions: TLS from the start.
         strict: refuses bare LF and commands sent ahead of their turn.
+        narrow: takes no more than `RECIPIENTS` in one transaction.
         log: its log.
     """
 
@@ -122,12 +148,42 @@ class Postfix:
     submission: int
     submissions: int
     strict: int
+    narrow: int
     log: Path
     _mail: Path
 
     def messages(self) -> Iterable[Arrived]:
         """Read what was delivered: one message for each recipient."""
         return from_maildirs(self._mail)()
+
+    def onward(self, service: str, port: int) -> str:
+        """Return the domain whose mail a client of Postfix hands to a port of ours.
+
+        Args:
+            service: "clear", "verified" (STARTTLS and AUTH), "wrapped" (TLS from the start and
+                AUTH) or "lmtp".
+            port: Ours, on 127.0.0.1.
+        """
+        return f"{service}-{port}.onward.test"
+
+    def flights(self, port: int) -> list[list[str]]:
+        """Return what its clients "clear" and "lmtp" said to a port, a list for each round trip."""
+        logged = self.log.read_text("utf-8", "replace")
+        said = re.findall(rf"([<>]) 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: (.*)", logged)
+        flights: list[list[str]] = []
+        heard = True
+        for side, line in said:
+            if side == ">" and heard:
+                flights.append([])
+            heard = side == "<"
+            if side == ">":
+                flights[-1].append(line)
+        return flights
+
+    def fates(self, domain: str) -> dict[str, str]:
+        """Return what Postfix has logged last of each recipient in a domain: "sent", ..."""
+        logged = self.log.read_text("utf-8", "replace")
+        return dict(re.findall(rf"to=<([^>]*@{re.escape(domain)})>.* status=(\w+)", logged))
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +192,7 @@ def postfix(certificate_zoo: CertificateZoo, dovecot: Dovecot) -> Iterator[Postf
     binary = program("postfix")
     root("Postfix changes its user")
     with scratch_directory("pf") as base:
-        names = ("mx", "submission", "submissions", "strict")
+        names = ("mx", "submission", "submissions", "strict", "narrow")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         _configure(base, ports, certificate_zoo, dovecot.auth)
         command = [binary, "-c", str(base / "etc")]
@@ -161,11 +217,20 @@ def _configure(base: Path, ports: dict[str, int], zoo: CertificateZoo, auth: int
     etc = base / "etc"
     (etc / "cert.pem").write_bytes(zoo["server"].chain.read_bytes())
     (etc / "key.pem").write_bytes(zoo["server"].key.read_bytes())
-    (etc / "main.cf").write_text(
-        _MAIN.format(base=base, uid=account.pw_uid, gid=account.pw_gid, auth=auth, size=SIZE)
+    (etc / "ca.pem").write_bytes(zoo.ca.read_bytes())
+    main = _MAIN.format(
+        base=base,
+        uid=account.pw_uid,
+        gid=account.pw_gid,
+        auth=auth,
+        size=SIZE,
+        user=USER,
+        password=PASSWORD,
     )
-    (etc / "master.cf").write_text(_MASTER.format(**ports))
+    (etc / "main.cf").write_text(main)
+    (etc / "master.cf").write_text(_MASTER.format(recipients=RECIPIENTS, **ports))
     (etc / "rcpt.regexp").write_text(_RECIPIENTS)
+    (etc / "onward.regexp").write_text(_ONWARD)
 
 
 def _master(base: Path) -> int:
