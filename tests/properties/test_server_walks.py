@@ -12,6 +12,7 @@ from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.server import events
 from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES, BareLineEnds
 from txsmtpconn.session.server.tables import Reading
+from txsmtpconn.wire.attributes import XCLIENT, XFORWARD
 from txsmtpconn.wire.reply import Reply
 
 NO = Reply.of(550, "5.0.0 No")
@@ -27,6 +28,8 @@ SAYINGS = [
         b"QQ==\r\n",
         b"STARTTLS\r\n",
         b"NOOP\r\n",
+        b"XCLIENT ADDR=192.0.2.7\r\n",
+        b"XFORWARD NAME=c.test\r\n",
     ),
     *(b"abc", b"\0", b"\xff", b"x" * 5000, b"QUIT\r\n"),
 ]
@@ -47,6 +50,10 @@ def walk(random: Random) -> Client:
         auth_mechanisms=("PLAIN", "LOGIN"),
         allow_insecure_auth=True,
         extensions=DEFAULT_EXTENSIONS | PROMISES,
+        xclient=random.choice([(), XCLIENT]),
+        xforward=XFORWARD,
+        max_messages=random.choice([None, 3]),
+        max_recipient_domains=random.choice([None, 1]),
         max_size=random.choice([None, 20]),
         max_line=random.choice([None, 9]),
         bare_line_ends=random.choice(list(BareLineEnds)),

@@ -16,6 +16,7 @@ LATER = object()
 QUESTIONS = (
     events.Connected,
     events.Secured,
+    events.ClientIntroduced,
     events.MailReceived,
     events.RcptReceived,
     events.DataStarted,

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.relay.access import LOOPBACK, Network, address_of, parse_networks
+from txsmtpconn.net.networks import LOOPBACK, Network, address_of
+from txsmtpconn.relay.access import parse_networks
 from txsmtpconn.relay.schedule import Schedule
 from txsmtpconn.relay.spool import Doubt
 from txsmtpconn.relay.trace import HOP_LIMIT

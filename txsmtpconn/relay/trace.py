@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from txsmtpconn.relay.access import address_of
+from txsmtpconn.net.networks import address_of
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 

@@ -28,6 +28,7 @@ from txsmtpconn.server.intake import Intake
 from txsmtpconn.server.session import Session
 from txsmtpconn.session.server import events, replies
 from txsmtpconn.session.server.session import ServerSession
+from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
@@ -42,6 +43,8 @@ class Conversation:
         clock: Where the time comes from.
         go_on: Called when there may be more to do than before.
         start_tls: Called when the client was told to begin the handshake.
+        introduced: Called with what XCLIENT says of whom the client speaks for; it returns the
+            reply that refuses that one, or None.
         broken: Called when acting on a late answer failed: a fault of ours.
         turned_away: What to say instead of a greeting; None to serve the client.
 
@@ -60,6 +63,7 @@ class Conversation:
         *,
         go_on: Callable[[], None],
         start_tls: Callable[[], None],
+        introduced: Callable[[Attributes], Reply | None],
         broken: Callable[[Failure], None],
         turned_away: Reply | None,
     ) -> None:
@@ -70,6 +74,7 @@ class Conversation:
         self._clock = clock
         self._go_on = go_on
         self._start_tls = start_tls
+        self._introduced = introduced
         self._turned_away = turned_away
         self._application = Consultation(self._declined, go_on, broken)
         self._intake: Intake | None = None
@@ -128,6 +133,9 @@ class Conversation:
                 self._connected()
             case events.Secured():
                 self._consult(self._hooks.on_secure)
+            case events.ClientIntroduced():
+                self._turned_away = self._introduced(event.attributes)
+                self._reply(None)
             case events.TLSRequested():
                 self._start_tls()
             case events.AnswerOverdue():

@@ -14,6 +14,7 @@ from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.outlet import Outbox
 from txsmtpconn.server.protocol import SMTPServerProtocol
+from txsmtpconn.server.proxied import ProxyDoor
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
@@ -48,10 +49,11 @@ class SMTPServerFactory(ServerFactory):
             can_authenticate=self.hooks.on_auth is not None,
             knows_secrets=self.hooks.on_auth_secret is not None,
         )
+        self.policy = self.options.policy(self.rules)
         self.logger = logger_for(self.options.logger)
         self.outbox = Outbox(reactor)
         self.draining = False
-        self._protocols: set[SMTPServerProtocol] = set()
+        self._protocols: set[SMTPServerProtocol | ProxyDoor] = set()
         self._served = 0  # of these; the others are being shown out
         self._per_address: Counter[str] = Counter()
         self._drained: list[Deferred[None]] = []
@@ -64,23 +66,37 @@ class SMTPServerFactory(ServerFactory):
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
-    ) -> SMTPServerProtocol | None:
-        """Make the protocol of one client, which may be one that shows it out."""
-        refusal = self._refusal(addr)
-        if refusal is None:
-            return self.make_protocol(None)
-        most = self.options.max_clients
-        if most is not None and len(self._protocols) >= 2 * most:
-            # To say so takes a connection for as long as the client does not close it.
-            return None
-        if self.options.implicit_tls:
-            # There is no way to say so before a handshake, which would cost more than serving.
-            return None
-        return self.make_protocol(refusal)
+    ) -> SMTPServerProtocol | ProxyDoor | None:
+        """Make the protocol of one connection: of a client, or of a load balancer's."""
+        if addr in self.options.proxy_networks:
+            return None if self.draining or self._overcrowded else ProxyDoor(self)
+        return self.protocol_for(addr)
 
-    def make_protocol(self, turned_away: Reply | None) -> SMTPServerProtocol:
-        """Make a protocol: one that serves, or one that only says why it does not."""
-        return SMTPServerProtocol(self, turned_away)
+    def protocol_for(
+        self, peer: IAddress | None, host: IAddress | None = None
+    ) -> SMTPServerProtocol | None:
+        """Make the protocol of one client, which may be one that shows it out.
+
+        Args:
+            peer: The client's address.
+            host: The address that it came to, where that is not the connection's: then neither
+                is the client's.
+
+        Returns:
+            None for a client that gets no answer at all.
+        """
+        refusal = self._refusal(peer)
+        if refusal is not None and (self._overcrowded or self.options.implicit_tls):
+            # To say so takes a connection for as long as the client does not close it; and there
+            # is no way to say so before a handshake, which would cost more than serving.
+            return None
+        addresses = None if host is None else (peer, host)
+        return SMTPServerProtocol(self, refusal, addresses)
+
+    @property
+    def _overcrowded(self) -> bool:
+        most = self.options.max_clients
+        return most is not None and len(self._protocols) >= 2 * most
 
     def _refusal(self, addr: IAddress | None) -> Reply | None:
         options = self.options
@@ -94,7 +110,23 @@ class SMTPServerFactory(ServerFactory):
             return replies.TOO_MANY_FROM_ADDRESS
         return None
 
-    def connection_opened(self, protocol: SMTPServerProtocol) -> None:
+    def client_introduced(self, before: IAddress, now: IAddress) -> Reply | None:
+        """Count a client as another from now on: a trusted one speaks for it (XCLIENT).
+
+        Returns:
+            The reply that refuses it, if there are too many of it.
+        """
+        self._count(_host(before), -1)
+        refusal = self._refusal(now)
+        self._count(_host(now), 1)
+        return refusal
+
+    def _count(self, host: str, clients: int) -> None:
+        self._per_address[host] += clients
+        if self._per_address[host] <= 0:
+            del self._per_address[host]
+
+    def connection_opened(self, protocol: SMTPServerProtocol | ProxyDoor) -> None:
         """Count a client in.
 
         One that is shown out takes no other's place, however slow it is to leave.
@@ -102,17 +134,14 @@ class SMTPServerFactory(ServerFactory):
         self._protocols.add(protocol)
         if protocol.is_served:
             self._served += 1
-            self._per_address[_host(protocol.session.peer)] += 1
+            self._count(_host(protocol.session.peer), 1)
 
-    def connection_closed(self, protocol: SMTPServerProtocol) -> None:
+    def connection_closed(self, protocol: SMTPServerProtocol | ProxyDoor) -> None:
         """Count a client out."""
         self._protocols.discard(protocol)
         if protocol.is_served:
             self._served -= 1
-            host = _host(protocol.session.peer)
-            self._per_address[host] -= 1
-            if self._per_address[host] <= 0:
-                del self._per_address[host]
+            self._count(_host(protocol.session.peer), -1)
         if self.draining and not self._protocols:
             self._report_drained()
 

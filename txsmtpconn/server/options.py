@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.networks import Networks
 from txsmtpconn.net.tls import server_certificate
 from txsmtpconn.sasl import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
+from txsmtpconn.server.policy import Policy, bare_line_ends_by_network
 from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.server.rules import (
     DEFAULT_EXTENSIONS,
@@ -29,7 +31,14 @@ from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 
 _POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
-_POSITIVE_OR_NONE = ("max_size", "max_line", "max_clients", "max_clients_per_address")
+_POSITIVE_OR_NONE = (
+    "max_size",
+    "max_line",
+    "max_recipient_domains",
+    "max_messages",
+    "max_clients",
+    "max_clients_per_address",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +51,8 @@ class ServerOptions:
         lmtp: Speak LMTP (RFC 2033): LHLO, and one final reply for each accepted recipient.
         max_size: Mail data of one message; None for no limit.
         max_recipients: Accepted recipients in one transaction (RFC 5321 wants at least 100).
+        max_recipient_domains: Different domains of recipients in one session; None for no limit.
+        max_messages: Mail transactions in one session; None for no limit.
         max_line: One line of mail data; None for no limit.
         max_clients: Connections at one time; None for no limit.
         max_clients_per_address: The same from one IP address. Unix sockets are not counted.
@@ -65,6 +76,13 @@ class ServerOptions:
         allow_insecure_auth: Offer AUTH in clear too.
         bare_line_ends: What becomes of a CR or LF alone in mail data: "refuse", "normalise" or
             "allow". Only CRLF.CRLF ends it, whatever is chosen.
+        bare_line_ends_for: What becomes of them in the mail of some: a mapping of these words to
+            lists of networks (`net.networks`).
+        proxy_networks: Networks of load balancers: their connections begin with a header of the
+            PROXY protocol (version 1 or 2), or are closed.
+        xclient_networks: Networks whose clients may say XCLIENT.
+        xclient_login: Believe them that a client has authenticated, too (LOGIN).
+        xforward_networks: Networks whose clients may say XFORWARD.
         promises: Extensions to offer whose work is done by whoever takes the message: BINARYMIME,
             REQUIRETLS, DELIVERBY, MT-PRIORITY, FUTURERELEASE.
         disabled: Keywords and verbs to do without, such as CHUNKING, PIPELINING, EHLO.
@@ -81,6 +99,8 @@ class ServerOptions:
     lmtp: bool = False
     max_size: int | None = 50 * 1024 * 1024
     max_recipients: int = 1000
+    max_recipient_domains: int | None = None
+    max_messages: int | None = None
     max_line: int | None = None
     max_clients: int | None = 1000
     max_clients_per_address: int | None = 100
@@ -100,6 +120,11 @@ class ServerOptions:
     auth_mechanisms: Collection[str] = ("PLAIN", "LOGIN")
     allow_insecure_auth: bool = False
     bare_line_ends: BareLineEnds | str = BareLineEnds.REFUSE
+    bare_line_ends_for: Mapping[Any, Any] = field(default_factory=dict)
+    proxy_networks: Collection[str] | Networks = ()
+    xclient_networks: Collection[str] | Networks = ()
+    xclient_login: bool = False
+    xforward_networks: Collection[str] | Networks = ()
     promises: Collection[str] = ()
     disabled: Collection[str] = ()
     logger: Logger | bool | None = None
@@ -127,6 +152,9 @@ class ServerOptions:
             raise ConfigError(
                 f"bare_line_ends is refuse, normalise or allow, not {self.bare_line_ends!r}"
             ) from None
+        replace(self, "bare_line_ends_for", bare_line_ends_by_network(self.bare_line_ends_for))
+        for name in ("proxy_networks", "xclient_networks", "xforward_networks"):
+            replace(self, name, Networks.parse(getattr(self, name), name))
         replace(self, "disabled", _words("disabled", self.disabled))
         replace(self, "promises", _words("promises", self.promises, PROMISES))
         mechanisms = _words("auth_mechanisms", self.auth_mechanisms, SERVER_MECHANISMS)
@@ -147,6 +175,10 @@ class ServerOptions:
             or callable(getattr(self.tls, "getContext", None))
         ):
             raise ConfigError("tls is no context for a TLS server")
+        if self.implicit_tls and self.tls is None and self.proxy_networks:
+            raise ConfigError(
+                "proxy_networks with implicit_tls needs a certificate: the header comes before TLS"
+            )
         if self.tls_required and self.tls is None and not self.implicit_tls:
             raise ConfigError("tls_required needs a certificate: tls or tls_cert_file")
 
@@ -175,6 +207,16 @@ class ServerOptions:
             "tls_only_mechanisms": frozenset(filter(needs_tls, mechanisms)),
         }
         return ServerRules(**given)
+
+    def policy(self, rules: ServerRules) -> Policy:
+        """Return what is allowed to whom, where `rules` hold for everybody."""
+        return Policy(
+            rules,
+            xclient=self.xclient_networks,  # type: ignore[arg-type]
+            login=self.xclient_login,
+            xforward=self.xforward_networks,  # type: ignore[arg-type]
+            bare_line_ends=self.bare_line_ends_for,
+        )
 
     def _mechanisms(self, can_authenticate: bool, knows_secrets: bool) -> tuple[str, ...]:
         """Return the mechanisms to offer: those that somebody can judge."""

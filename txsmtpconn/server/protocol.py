@@ -28,6 +28,7 @@ from txsmtpconn.server.outlet import Outlet
 from txsmtpconn.server.session import Session, tls_facts
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.session.trace import Trace
+from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.reply import Reply
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class SMTPServerProtocol(Protocol):
     Args:
         factory: Gives options, hooks, rules and clock, and is told of the end.
         turned_away: What to say instead of a greeting; None to serve the client.
+        addresses: The client's address and the one it came to, where the connection's own are
+            those of a load balancer.
 
     Attributes:
         session: What hooks see of the client; there once the connection is made.
@@ -51,10 +54,16 @@ class SMTPServerProtocol(Protocol):
 
     _log = Logger()
 
-    def __init__(self, factory: SMTPServerFactory, turned_away: Reply | None = None) -> None:
+    def __init__(
+        self,
+        factory: SMTPServerFactory,
+        turned_away: Reply | None = None,
+        addresses: tuple[Any, Any] | None = None,
+    ) -> None:
         self.factory: SMTPServerFactory = factory
         self.session: Session
         self._turned_away = turned_away
+        self._addresses = addresses
         self._clock = factory.clock
         self._id = next_session_id()
         logger = factory.logger
@@ -87,7 +96,9 @@ class SMTPServerProtocol(Protocol):
         """Greet the client, once TLS is up where it comes first."""
         transport = self._transport
         now = self._clock.seconds()
-        self.session = Session(self._smtp, self._id, transport.getPeer(), transport.getHost(), now)
+        peer, host = self._addresses or (transport.getPeer(), transport.getHost())
+        self._smtp.rules = self.factory.policy.rules_for(peer)
+        self.session = Session(self._smtp, self._id, peer, host, now)
         self._conversation = Conversation(
             self._smtp,
             self.session,
@@ -95,6 +106,7 @@ class SMTPServerProtocol(Protocol):
             self._clock,
             go_on=self._advance,
             start_tls=self._start_tls,
+            introduced=self._introduced,
             broken=self._broken,
             turned_away=self._turned_away,
         )
@@ -258,6 +270,20 @@ class SMTPServerProtocol(Protocol):
         elif not ISSLTransport.providedBy(self._transport):
             self._log.error("implicit_tls without a certificate needs a TLS listener")
             self._transport.abortConnection()
+
+    def _introduced(self, attributes: Attributes) -> Reply | None:
+        """Take the client for another; return why that one is not served, if it is not."""
+        session = self.session
+        before = session.peer
+        session.introduce(attributes)
+        announce(
+            self.factory.logger,
+            "{session_id} speaks for {peer}",
+            session_id=self._id,
+            peer=session.peer,
+        )
+        self._smtp.rules = self.factory.policy.rules_for(session.peer)
+        return self.factory.client_introduced(before, session.peer)
 
     def _broken(self, failure: Failure) -> None:
         """Drop the client where we ourselves have failed; going on could only do harm."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
+from txsmtpconn.net.addresses import UnknownAddress, ip_address
 from txsmtpconn.net.channel import channel_bindings
 from txsmtpconn.session.server.session import ServerSession
+from txsmtpconn.wire.attributes import Attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Session:
 
     Attributes:
         id: Names the session in logs.
-        peer: The client's address.
+        peer: The client's address: that of the connection, unless a trusted load balancer or a
+            trusted client (XCLIENT) says that it speaks for another.
         host: The address it came to.
         started: When it came, in the clock's seconds.
         tls: What was negotiated; None in clear.
@@ -63,8 +66,28 @@ class Session:
 
     @property
     def remote_address(self) -> str:
-        """The client's IP address; empty for a unix socket."""
+        """The client's IP address; empty for a unix socket, and where nobody knows it."""
         return str(getattr(self.peer, "host", ""))
+
+    @property
+    def introduced(self) -> Attributes:
+        """What XCLIENT has told of the client: such as ``NAME``, its verified host name.
+
+        A value is None where whoever told it does not know it.
+        """
+        return self._session.introduced
+
+    @property
+    def forwarded(self) -> Attributes:
+        """What XFORWARD has told of where the next message, or this one, comes from."""
+        return self._session.forwarded
+
+    def introduce(self, attributes: Attributes) -> None:
+        """Take the client for the one that these attributes of XCLIENT tell of."""
+        if "ADDR" in attributes:
+            self.peer = _address(attributes, "ADDR", "PORT")
+        if "DESTADDR" in attributes:
+            self.host = _address(attributes, "DESTADDR", "DESTPORT")
 
     @property
     def hello_name(self) -> str:
@@ -97,6 +120,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.remote_address} {self.protocol}>"
+
+
+def _address(attributes: Attributes, host: str, port: str) -> IAddress:
+    address = attributes[host]
+    return (
+        UnknownAddress() if address is None else ip_address(address, int(attributes.get(port) or 0))
+    )
 
 
 def tls_facts(transport: Any) -> TLSFacts:

@@ -81,6 +81,15 @@ SASL_ROUNDS = 8
 SCRAM_ITERATIONS_LEAST = 4096
 SCRAM_ITERATIONS_MOST = 1_000_000
 
+#: Value of an attribute of XCLIENT or XFORWARD, decoded (Postfix's READMEs of both).
+ATTRIBUTE = 255
+
+#: A header of the PROXY protocol: the longest line of version 1 with its CRLF, and in version 2
+#: the fixed part with the largest addresses (section 2 of HAProxy's description). Additions
+#: (TLV) may take the room that IP addresses leave of it.
+PROXY_V1 = 107
+PROXY_V2 = 16 + 216
+
 #: How much of a refused value an error message shows, in characters.
 SHOWN_VALUE = 80
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.session.server_talk import ENVELOPE, Client
 from txsmtpconn.session.server.tables import LEGALITY, VERBS, Phase
+from txsmtpconn.wire.attributes import XCLIENT, XFORWARD
 
 #: How to come into a phase.
 PREFIX = {
@@ -32,6 +33,8 @@ COMMANDS = {
     "RSET": b"RSET",
     "STARTTLS": b"STARTTLS",
     "VRFY": b"VRFY b@y.test",
+    "XCLIENT": b"XCLIENT NAME=c.test ADDR=192.0.2.7",
+    "XFORWARD": b"XFORWARD NAME=c.test",
 }
 
 
@@ -45,7 +48,13 @@ def test_the_table_knows_every_verb_in_every_phase() -> None:
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
 def test_the_session_obeys_the_table(phase: Phase, verb: str) -> None:
     """What is illegal gets the table's reply and changes nothing; what is legal does not."""
-    client = Client(starttls=True, auth_mechanisms=("PLAIN",), allow_insecure_auth=True)
+    client = Client(
+        starttls=True,
+        auth_mechanisms=("PLAIN",),
+        allow_insecure_auth=True,
+        xclient=XCLIENT,
+        xforward=XFORWARD,
+    )
     client.says(PREFIX[phase])
     assert client.session.phase is phase
     heard = client.says(COMMANDS[verb] + b"\r\n")

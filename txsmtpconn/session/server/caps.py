@@ -13,7 +13,15 @@ class Tally:
     Counts survive STARTTLS and RSET: those are free, so starting again may not be.
     """
 
-    __slots__ = ("_auth_failures", "_errors", "_idle", "_rules", "_unknown")
+    __slots__ = (
+        "_auth_failures",
+        "_domains",
+        "_errors",
+        "_idle",
+        "_messages",
+        "_rules",
+        "_unknown",
+    )
 
     def __init__(self, rules: ServerRules) -> None:
         self._rules = rules
@@ -21,6 +29,8 @@ class Tally:
         self._unknown = 0
         self._idle = 0
         self._auth_failures = 0
+        self._messages = 0
+        self._domains: set[str] = set()
 
     def error(self) -> Reply | None:
         """Count a refused command."""
@@ -45,6 +55,26 @@ class Tally:
         if self._auth_failures >= self._rules.max_auth_failures:
             return replies.TOO_MANY_AUTH_FAILURES
         return None
+
+    def transaction(self) -> Reply | None:
+        """Count a MAIL command, whatever is answered (RFC 9422, MAILMAX)."""
+        self._messages += 1
+        most = self._rules.max_messages
+        return None if most is None or self._messages <= most else replies.TOO_MANY_MESSAGES
+
+    def admits_domain(self, address: str) -> bool:
+        """Tell whether a recipient's domain is one of those of this session, or may become one."""
+        most = self._rules.max_recipient_domains
+        return (
+            most is None
+            or len(self._domains) < most
+            or address.rpartition("@")[2].lower() in self._domains
+        )
+
+    def recipient(self, address: str) -> None:
+        """Take note of an accepted recipient (RFC 9422, RCPTDOMAINMAX)."""
+        if self._rules.max_recipient_domains is not None:
+            self._domains.add(address.rpartition("@")[2].lower())
 
     def message(self) -> None:
         """Forgive idle commands: a message came through."""

@@ -11,6 +11,7 @@ from txsmtpconn.session.server.events import (
     AuthAbandoned,
     AuthContinued,
     AuthStarted,
+    ClientIntroduced,
     Connected,
     DataEnded,
     DataStarted,
@@ -20,7 +21,7 @@ from txsmtpconn.session.server.events import (
     Secured,
     TLSRequested,
 )
-from txsmtpconn.session.server.intake import MailDataIntake
+from txsmtpconn.session.server.introduction import Introductions
 from txsmtpconn.session.server.lines import LineError
 from txsmtpconn.session.server.tables import (
     HTTP_VERBS,
@@ -42,7 +43,7 @@ _NO_PARAMETERS = MailParameters()
 _NO_RCPT_PARAMETERS = RcptParameters()
 
 
-class ServerCommands(MailDataIntake):
+class ServerCommands(Introductions):
     """Commands, read and carried out one at a time."""
 
     def _read(self, now: float) -> bool:
@@ -100,10 +101,10 @@ class ServerCommands(MailDataIntake):
 
     def _obey(self, command: Command, now: float) -> None:
         """Carry out a command, or say why not."""
-        if isinstance(command, commands.Unknown):
-            self._unknown(command.verb)
-            return
         verb = command.verb
+        if isinstance(command, commands.Unknown) and verb not in self._PRIVATE:
+            self._unknown(verb)
+            return
         refusal = (
             self.rules.refusal(verb, secure=self.secure, authenticated=self.identity is not None)
             or LEGALITY[self.phase, verb]
@@ -125,6 +126,10 @@ class ServerCommands(MailDataIntake):
         else:
             self._refuse(replies.NOT_RECOGNISED)
 
+    def _private(self, command: commands.Unknown, now: float) -> None:
+        """Carry out a command that is not SMTP's."""
+        self._PRIVATE[command.verb](self, command.argument, now)
+
     def _idle(self, reply: Reply) -> None:
         """Answer a command that brings no mail forward."""
         farewell = self._tally.idle_command()
@@ -142,6 +147,10 @@ class ServerCommands(MailDataIntake):
         self._idle(Reply.of(250, self.rules.name, *lines))
 
     def _mail(self, command: commands.Mail, now: float) -> None:
+        farewell = self._tally.transaction()
+        if farewell is not None:
+            self._show_out(farewell)
+            return
         try:
             parameters = _NO_PARAMETERS
             if command.parameters:
@@ -186,6 +195,8 @@ class ServerCommands(MailDataIntake):
             # No error of the client's: it is to end this message and send the rest with another
             # (RFC 5321 section 4.5.3.1.10). Shown out instead, it could never send any of it.
             self._say(replies.TOO_MANY_RECIPIENTS)
+        elif not self._tally.admits_domain(self._qualified(path)):
+            self._say(replies.TOO_MANY_DOMAINS)
         elif not transaction.parameters.smtputf8 and not path.text.isascii():
             self._refuse(replies.NEEDS_SMTPUTF8)
         else:
@@ -197,6 +208,7 @@ class ServerCommands(MailDataIntake):
             assert reply is not None
             self._refuse(reply)
             return
+        self._tally.recipient(question.address)
         self._transaction.recipients.append((question.address, question.parameters))
         self.phase = Phase.RCPT
         self._say(reply or replies.RECIPIENT_OK)
@@ -313,6 +325,8 @@ class ServerCommands(MailDataIntake):
                 self._secured(reply, now)
             case AuthStarted() | AuthContinued():
                 self._auth_answered(reply)
+            case ClientIntroduced():
+                self._introduced(question, reply, now)
 
     #: A legal command -> who carries it out.
     _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {
@@ -328,4 +342,5 @@ class ServerCommands(MailDataIntake):
         commands.Quit: _quit,
         commands.StartTLS: _starttls,
         commands.Auth: _auth,
+        commands.Unknown: _private,
     }

@@ -1,12 +1,14 @@
 """The ground of a server session: its state, what it says, how it greets and how it leaves.
 
-`intake` adds mail data to this, `commands` the commands, and `session` inputs, outputs
-and time: four layers of one state machine, each of which knows only those below it.
+`intake` adds mail data to this, `introduction` clients that speak for others, `commands` the
+commands, and `session` inputs, outputs and time: five layers of one state machine, each of which
+knows only those below it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from types import MappingProxyType
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.caps import DataPace, Tally
@@ -17,6 +19,7 @@ from txsmtpconn.session.server.rules import ServerRules
 from txsmtpconn.session.server.tables import Phase, Reading
 from txsmtpconn.session.server.transaction import IncomingTransaction
 from txsmtpconn.session.trace import Direction, Trace
+from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
 
@@ -26,8 +29,15 @@ def refuses(reply: Reply | None) -> bool:
     return reply is not None and reply.code >= 400
 
 
+_NOTHING_TOLD: Attributes = MappingProxyType({})
+
+
 class ServerDialogue:
     """What a server session knows and says."""
+
+    #: What XCLIENT has told of the client, and XFORWARD of the next message's.
+    introduced = _NOTHING_TOLD
+    forwarded = _NOTHING_TOLD
 
     def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
         self.rules = rules
@@ -99,6 +109,7 @@ class ServerDialogue:
         if mail_data is not None and not mail_data.abandoned:
             self._facts.append(DataRefused(mail_data.refusal or replies.ABANDONED))
         self._transaction = self._mail_data = self._pace = None
+        self.forwarded = _NOTHING_TOLD
         if self.phase is not Phase.HELLO:
             self.phase = Phase.READY
 

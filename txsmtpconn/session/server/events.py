@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from txsmtpconn.envelope import Envelope
+from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.parameters import MailParameters, RcptParameters
 from txsmtpconn.wire.reply import Reply
 
@@ -22,6 +23,20 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Secured:
     """Question: the TLS handshake has completed, and all that was known before is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIntroduced:
+    """Question: a trusted client wants to be taken for another (XCLIENT).
+
+    Whoever answers sets `ServerSession.rules` to what that other client may, before it consents;
+    `Connected` follows then, and the greeting.
+
+    Attributes:
+        attributes: All that was told so far (`wire.attributes`).
+    """
+
+    attributes: Attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +139,7 @@ class AnswerOverdue:
 Question = (
     Connected
     | Secured
+    | ClientIntroduced
     | MailReceived
     | RcptReceived
     | DataStarted

@@ -82,6 +82,8 @@ class ServerRules:
         disabled: Verbs that are answered 502; disabling STARTTLS or AUTH hides it too.
         max_size: Octets of mail data in one message, or None.
         max_recipients: Accepted recipients in one transaction, at least 100 by RFC 5321.
+        max_recipient_domains: Different domains of accepted recipients in one session, or None.
+        max_messages: Mail transactions in one session, or None.
         max_line: Octets in one line of mail data, without its CRLF; or None.
         max_errors: Refused commands in one session.
         max_unknown_commands: Verbs nobody knows, in one session.
@@ -96,6 +98,8 @@ class ServerRules:
         auth_required: Refuse mail without authentication.
         allow_insecure_auth: Offer AUTH without TLS.
         bare_line_ends: What becomes of a lone CR or LF in mail data.
+        xclient: Attributes of XCLIENT that this client may give; none, and it may not say that.
+        xforward: The same of XFORWARD.
         greet_delay: Seconds before the greeting; who talks earlier is shown out.
         timeouts: Deadlines.
     """
@@ -107,6 +111,8 @@ class ServerRules:
     disabled: frozenset[str] = frozenset()
     max_size: int | None = None
     max_recipients: int = 1000
+    max_recipient_domains: int | None = None
+    max_messages: int | None = None
     max_line: int | None = None
     max_errors: int = 100
     max_unknown_commands: int = 10
@@ -120,6 +126,8 @@ class ServerRules:
     auth_required: bool = False
     allow_insecure_auth: bool = False
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
+    xclient: tuple[str, ...] = ()
+    xforward: tuple[str, ...] = ()
     greet_delay: float = 0.0
     timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
     _offered: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -183,8 +191,20 @@ class ServerRules:
         if secure and "REQUIRETLS" in offered:
             lines.append("REQUIRETLS")
         if "LIMITS" in offered:
-            lines.append(f"LIMITS RCPTMAX={self.max_recipients}")
+            lines.append(f"LIMITS {self._limits()}")
+        for verb, attributes in (("XCLIENT", self.xclient), ("XFORWARD", self.xforward)):
+            if attributes:
+                lines.append(" ".join((verb, *attributes)))
         return lines
+
+    def _limits(self) -> str:
+        """Return what is enforced, in the words of RFC 9422."""
+        limits = {
+            "MAILMAX": self.max_messages,
+            "RCPTMAX": self.max_recipients,
+            "RCPTDOMAINMAX": self.max_recipient_domains,
+        }
+        return " ".join(f"{name}={limit}" for name, limit in limits.items() if limit is not None)
 
     def refusal(self, verb: str, *, secure: bool, authenticated: bool) -> Reply | None:
         """Return why a verb is refused on this connection, whatever the moment; None if not."""
@@ -198,6 +218,10 @@ class ServerRules:
             if secure:
                 return replies.ALREADY_SECURE
             return None if self.starttls else replies.TLS_UNAVAILABLE
+        if verb == "XCLIENT":
+            return None if self.xclient else replies.NOT_TRUSTED
+        if verb == "XFORWARD":
+            return None if self.xforward else replies.NOT_TRUSTED
         if verb == "AUTH":
             return self._auth_refusal(secure=secure, authenticated=authenticated)
         if verb in ("MAIL", "RCPT", "DATA", "BDAT", "VRFY"):

@@ -64,13 +64,16 @@ _ALWAYS: Mapping[str, Reply | None] = {
 _BEFORE_HELLO = dict.fromkeys(
     ("MAIL", "RCPT", "DATA", "BDAT", "AUTH", "STARTTLS"), replies.SAY_HELLO
 )
-# RFC 4954 section 4: no AUTH in a mail transaction. STARTTLS would forget the transaction.
-_NO_SECURITY = dict.fromkeys(("AUTH", "STARTTLS"), replies.NOT_IN_TRANSACTION)
+# RFC 4954 section 4: no AUTH in a mail transaction. STARTTLS and XCLIENT would forget the
+# transaction; XFORWARD speaks of one that has not begun.
+_NOT_NOW = dict.fromkeys(("AUTH", "STARTTLS", "XCLIENT", "XFORWARD"), replies.NOT_IN_TRANSACTION)
+_INTRODUCTIONS: Mapping[str, Reply | None] = {"XCLIENT": None, "XFORWARD": None}
 
 _ROWS: Mapping[Phase, Mapping[str, Reply | None]] = {
-    Phase.HELLO: {**_ALWAYS, **_BEFORE_HELLO},
+    Phase.HELLO: {**_ALWAYS, **_INTRODUCTIONS, **_BEFORE_HELLO},
     Phase.READY: {
         **_ALWAYS,
+        **_INTRODUCTIONS,
         "MAIL": None,
         "RCPT": replies.MAIL_FIRST,
         "DATA": replies.MAIL_FIRST,
@@ -80,7 +83,7 @@ _ROWS: Mapping[Phase, Mapping[str, Reply | None]] = {
     },
     Phase.MAIL: {
         **_ALWAYS,
-        **_NO_SECURITY,
+        **_NOT_NOW,
         "MAIL": replies.NESTED_MAIL,
         "RCPT": None,
         "DATA": replies.RCPT_FIRST,
@@ -88,7 +91,7 @@ _ROWS: Mapping[Phase, Mapping[str, Reply | None]] = {
     },
     Phase.RCPT: {
         **_ALWAYS,
-        **_NO_SECURITY,
+        **_NOT_NOW,
         "MAIL": replies.NESTED_MAIL,
         "RCPT": None,
         "DATA": None,
@@ -97,7 +100,7 @@ _ROWS: Mapping[Phase, Mapping[str, Reply | None]] = {
     # RFC 3030 section 3: nothing but chunks, or the end of the transaction.
     Phase.CHUNKS: {
         **_ALWAYS,
-        **_NO_SECURITY,
+        **_NOT_NOW,
         "MAIL": replies.NESTED_MAIL,
         "RCPT": replies.CHUNKS_ONLY,
         "DATA": replies.CHUNKS_ONLY,
