@@ -17,6 +17,7 @@ from txsmtpconn.wire.extensions import EMPTY, Extensions
 
 ERRORS = list_tables("reference/errors")["The errors"]
 MATRIX = list_tables("reference/extensions")[""]
+PRIVATE = list_tables("reference/extensions")["Extensions without an RFC"]
 
 #: What a keyword needs so that something can be read from it.
 PARAMETERS = {
@@ -99,6 +100,24 @@ def test_the_row_of_an_extension_is_true(row: list[str]) -> None:
     parameters |= {field.name for field in dataclasses.fields(txsmtpconn.ConnectionOptions)}
     for literal in re.findall(r"``([^`]+)``", client):
         assert literal.partition("=")[0] in parameters
+    if peers != "no real peer":
+        for peer in peers.split(", "):
+            assert (DOCS.parent / "tests" / "interop" / f"{INTEROP[peer]}.py").exists()
+
+
+@pytest.mark.parametrize("row", PRIVATE, ids=lambda row: row[0])
+def test_the_row_of_a_private_extension_is_true(row: list[str]) -> None:
+    """It names options of ours that exist, and programs that there are tests with."""
+    _, client, server, peers = row
+    for cell, kinds in (
+        (client, (txsmtpconn.Envelope, txsmtpconn.ConnectionOptions, txsmtpconn.SMTPConnection)),
+        (server, (txsmtpconn.ServerOptions,)),
+    ):
+        known = {
+            name for kind in kinds for name in (*dir(kind), *inspect.signature(kind).parameters)
+        }
+        for literal in re.findall(r"``([^`]+)``", cell):
+            assert literal.partition("(")[0] in known
     if peers != "no real peer":
         for peer in peers.split(", "):
             assert (DOCS.parent / "tests" / "interop" / f"{INTEROP[peer]}.py").exists()

@@ -52,7 +52,7 @@ def test_a_header_byte_by_byte() -> None:
 
 def test_what_stands_behind_the_header_talks_too_soon() -> None:
     """The client's own octets in the header's packet came before the greeting, as ever."""
-    meeting = Meeting(None, **TRUSTED)
+    meeting = Meeting(None, greet_delay=0.5, **TRUSTED)
     hand = meeting.hand()
     assert codes(meeting.says(hand, HEADER + b"EHLO me.test\r\n")) == [554]
     assert hand.lost is not None
@@ -65,7 +65,6 @@ def test_what_stands_behind_the_header_talks_too_soon() -> None:
         b"PROXY TCP4 192.0.2.7\r\n",
         b"PROXY TCP4 192.0.2.7 198.51.100.1 57000 25\n",
         b"PROXY " + b"x" * 108,
-        b"\r\n",
         b"\x16\x03\x01\x02\x00",
     ],
     ids=repr,
@@ -153,10 +152,29 @@ def test_connections_without_a_header_are_bounded() -> None:
     """As those that are shown out are: twice as many as there may be clients."""
     meeting = Meeting(None, max_clients=2, **TRUSTED)
     hands = [meeting.hand() for _ in range(4)]
-    with pytest.raises(Exception, match="no protocol"):
+    with pytest.raises(Exception, match="nobody listens"):
         meeting.hand()
     meeting.ends()
     assert all(hand.lost for hand in hands)
+
+
+def test_a_client_that_gets_no_answer_at_all(certificate_zoo: CertificateZoo) -> None:
+    """Before a handshake there is no way to say that there are too many: the connection is cut."""
+    meeting = Meeting(
+        None,
+        tls_cert_file=certificate_zoo["server"].certificate,
+        tls_key_file=certificate_zoo["server"].key,
+        implicit_tls=True,
+        max_clients_per_address=1,
+        **TRUSTED,
+    )
+    first, second = meeting.hand(), meeting.hand()
+    meeting.says(first, HEADER)
+    assert meeting.says(second, HEADER) == b""
+    assert second.lost is not None
+    assert first.lost is None
+    assert meeting.factory.connections == 1
+    meeting.ends()
 
 
 def test_a_stop_does_not_wait_for_headers() -> None:

@@ -77,7 +77,7 @@ class Networks:
         Raises:
             ConfigError: It is not a list, or one of it is not what it should be.
         """
-        if isinstance(texts, cls):
+        if isinstance(texts, Networks):
             return texts
         if isinstance(texts, (str, bytes)):
             raise ConfigError(f"{name} is a list of networks, not {texts!r}")

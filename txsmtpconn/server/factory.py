@@ -53,7 +53,8 @@ class SMTPServerFactory(ServerFactory):
         self.logger = logger_for(self.options.logger)
         self.outbox = Outbox(reactor)
         self.draining = False
-        self._protocols: set[SMTPServerProtocol | ProxyDoor] = set()
+        self._protocols: set[SMTPServerProtocol] = set()
+        self._doors: set[ProxyDoor] = set()
         self._served = 0  # of these; the others are being shown out
         self._per_address: Counter[str] = Counter()
         self._drained: list[Deferred[None]] = []
@@ -61,8 +62,8 @@ class SMTPServerFactory(ServerFactory):
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
-        return len(self._protocols)
+        """How many clients are connected, those among them that have not said who they are."""
+        return len(self._protocols) + len(self._doors)
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
@@ -90,13 +91,19 @@ class SMTPServerFactory(ServerFactory):
             # To say so takes a connection for as long as the client does not close it; and there
             # is no way to say so before a handshake, which would cost more than serving.
             return None
-        addresses = None if host is None else (peer, host)
-        return SMTPServerProtocol(self, refusal, addresses)
+        protocol = self.make_protocol(refusal)
+        if host is not None:
+            protocol.addresses = (peer, host)
+        return protocol
+
+    def make_protocol(self, turned_away: Reply | None) -> SMTPServerProtocol:
+        """Make a protocol: one that serves, or one that only says why it does not."""
+        return SMTPServerProtocol(self, turned_away)
 
     @property
     def _overcrowded(self) -> bool:
         most = self.options.max_clients
-        return most is not None and len(self._protocols) >= 2 * most
+        return most is not None and self.connections >= 2 * most
 
     def _refusal(self, addr: IAddress | None) -> Reply | None:
         options = self.options
@@ -126,7 +133,7 @@ class SMTPServerFactory(ServerFactory):
         if self._per_address[host] <= 0:
             del self._per_address[host]
 
-    def connection_opened(self, protocol: SMTPServerProtocol | ProxyDoor) -> None:
+    def connection_opened(self, protocol: SMTPServerProtocol) -> None:
         """Count a client in.
 
         One that is shown out takes no other's place, however slow it is to leave.
@@ -136,14 +143,22 @@ class SMTPServerFactory(ServerFactory):
             self._served += 1
             self._count(_host(protocol.session.peer), 1)
 
-    def connection_closed(self, protocol: SMTPServerProtocol | ProxyDoor) -> None:
+    def connection_closed(self, protocol: SMTPServerProtocol) -> None:
         """Count a client out."""
         self._protocols.discard(protocol)
         if protocol.is_served:
             self._served -= 1
             self._count(_host(protocol.session.peer), -1)
-        if self.draining and not self._protocols:
-            self._report_drained()
+        self._see_if_drained()
+
+    def door_opened(self, door: ProxyDoor) -> None:
+        """Count a connection in that has not said yet whose it is."""
+        self._doors.add(door)
+
+    def door_closed(self, door: ProxyDoor) -> None:
+        """Count it out."""
+        self._doors.discard(door)
+        self._see_if_drained()
 
     def drain(self, timeout: float = 30.0) -> Deferred[None]:
         """Stop serving: finish messages under way, tell everybody else 421, then close.
@@ -157,12 +172,14 @@ class SMTPServerFactory(ServerFactory):
             Fires when no client is left.
         """
         self.draining = True
-        if not self._protocols:
+        if not self.connections:
             return succeed(None)
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         if self._hard_stop is None:
             self._hard_stop = self.clock.callLater(timeout, self._abort_all)
+        for door in list(self._doors):
+            door.abort()
         for protocol in list(self._protocols):
             protocol.shut_down()
         return drained
@@ -172,7 +189,9 @@ class SMTPServerFactory(ServerFactory):
         for protocol in list(self._protocols):
             protocol.abort()
 
-    def _report_drained(self) -> None:
+    def _see_if_drained(self) -> None:
+        if not self.draining or self.connections:
+            return
         if self._hard_stop is not None:
             self._hard_stop.cancel()
             self._hard_stop = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.networks import Networks
@@ -67,7 +68,7 @@ class Policy:
         return self._made[key]
 
 
-def bare_line_ends_by_network(given: Mapping[object, object]) -> dict[BareLineEnds, Networks]:
+def bare_line_ends_by_network(given: Mapping[Any, Any]) -> dict[BareLineEnds, Networks]:
     """Read ``{"allow": ["192.0.2.0/24"]}``.
 
     Raises:

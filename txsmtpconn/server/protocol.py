@@ -45,25 +45,21 @@ class SMTPServerProtocol(Protocol):
     Args:
         factory: Gives options, hooks, rules and clock, and is told of the end.
         turned_away: What to say instead of a greeting; None to serve the client.
-        addresses: The client's address and the one it came to, where the connection's own are
-            those of a load balancer.
 
     Attributes:
         session: What hooks see of the client; there once the connection is made.
+        addresses: The client's address and the one it came to, where the connection's own are
+            those of a load balancer.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        factory: SMTPServerFactory,
-        turned_away: Reply | None = None,
-        addresses: tuple[Any, Any] | None = None,
-    ) -> None:
+    addresses: tuple[Any, Any] | None = None
+
+    def __init__(self, factory: SMTPServerFactory, turned_away: Reply | None = None) -> None:
         self.factory: SMTPServerFactory = factory
         self.session: Session
         self._turned_away = turned_away
-        self._addresses = addresses
         self._clock = factory.clock
         self._id = next_session_id()
         logger = factory.logger
@@ -96,7 +92,7 @@ class SMTPServerProtocol(Protocol):
         """Greet the client, once TLS is up where it comes first."""
         transport = self._transport
         now = self._clock.seconds()
-        peer, host = self._addresses or (transport.getPeer(), transport.getHost())
+        peer, host = self.addresses or (transport.getPeer(), transport.getHost())
         self._smtp.rules = self.factory.policy.rules_for(peer)
         self.session = Session(self._smtp, self._id, peer, host, now)
         self._conversation = Conversation(

@@ -30,13 +30,9 @@ class ProxyDoor(Protocol):
 
     Args:
         factory: Makes that protocol, and counts this one until then.
-
-    Attributes:
-        is_served: False; nobody is served before the header.
     """
 
     _log = Logger()
-    is_served = False
 
     def __init__(self, factory: SMTPServerFactory) -> None:
         self.factory: SMTPServerFactory = factory
@@ -49,7 +45,7 @@ class ProxyDoor(Protocol):
 
     def connectionMade(self) -> None:
         """Wait for the header."""
-        self.factory.connection_opened(self)
+        self.factory.door_opened(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Read the header; what stands behind it is the client's."""
@@ -65,18 +61,14 @@ class ProxyDoor(Protocol):
         """Let go: the load balancer has changed its mind."""
         self._let_go()
 
-    def shut_down(self) -> None:
-        """Close at once: there is nobody yet to say anything to."""
-        self.abort()
-
     def abort(self) -> None:
-        """Close the connection."""
+        """Close the connection: there is nobody yet to say anything to."""
         self._transport.abortConnection()
 
     def _let_go(self) -> None:
         if self._deadline.active():
             self._deadline.cancel()
-        self.factory.connection_closed(self)
+        self.factory.door_closed(self)
 
     def _too_late(self) -> None:
         self._refuse("it did not come in time")
@@ -102,7 +94,7 @@ class ProxyDoor(Protocol):
             self.abort()
             return
         transport.protocol = protocol
-        protocol.makeConnection(transport)
+        protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
         if self._reader.remainder:
             # Where TLS comes first it stands in between by now, and takes this.
             transport.protocol.dataReceived(self._reader.remainder)

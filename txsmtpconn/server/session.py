@@ -124,9 +124,9 @@ class Session:
 
 def _address(attributes: Attributes, host: str, port: str) -> IAddress:
     address = attributes[host]
-    return (
-        UnknownAddress() if address is None else ip_address(address, int(attributes.get(port) or 0))
-    )
+    if address is None:
+        return UnknownAddress()
+    return ip_address(address, int(attributes.get(port) or 0))
 
 
 def tls_facts(transport: Any) -> TLSFacts:
