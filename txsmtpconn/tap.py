@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,10 +120,23 @@ def makeService(options: Options) -> IService:
         SystemExit: An option is wrong, or the relay would be open to strangers; with the sentence
             to print, since twistd would show a traceback of any other exception.
     """
+    reactor: Any = default_reactor()
+
+    def give_up() -> None:
+        atexit.register(_fail)
+        reactor.stop()
+
     try:
-        return make_relay(default_reactor(), _relay_options(options))
+        return make_relay(reactor, _relay_options(options), give_up=give_up)
     except (SMTPError, OSError) as error:
         raise SystemExit(f"smtprelay: {error}") from None
+
+
+def _fail() -> None:
+    """End the process with status 1, for whoever restarts what has failed; twistd would say 0."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _relay_options(options: Options) -> RelayOptions:

@@ -11,8 +11,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ class NextHop:
         journal: (subject, recipient), once for each acceptance.
         bodies: What came, by subject.
         silent: Accept mail data, journal it, and never answer.
+        pause: Seconds before each answer to mail data.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.journal: Counter[tuple[str, str]] = Counter()
         self.bodies: dict[str, bytes] = {}
         self.silent = False
+        self.pause = 0.0
         self._changed = threading.Condition()
         self._connections: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", port))
@@ -89,6 +92,7 @@ class NextHop:
                 if self.silent:
                     stream.readline()
                     return
+                time.sleep(self.pause)
                 say(b"250 2.0.0 Ok")
             elif verb == b"QUIT":
                 say(b"221 2.0.0 Bye")
@@ -114,7 +118,7 @@ class NextHop:
 
 
 class RelayProcess:
-    """A ``twistd smtprelay`` on a spool.
+    """A ``twistd smtprelay`` on a spool, as a process or `under` a program that watches it.
 
     Attributes:
         port: Where it listens.
@@ -122,7 +126,12 @@ class RelayProcess:
     """
 
     def __init__(
-        self, spool: Path, upstream: int, *arguments: str, failpoint: str | None = None
+        self,
+        spool: Path,
+        upstream: int,
+        *arguments: str,
+        failpoint: str | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         self.log = ""
         self.port = 0
@@ -133,6 +142,7 @@ class RelayProcess:
             environment["TXSMTPCONN_FAILPOINT"] = failpoint
         self.process = subprocess.Popen(
             [
+                *under,
                 str(Path(sys.executable).parent / "twistd"),
                 *("--nodaemon", "--pidfile=", "smtprelay", "--name=relay.test"),
                 f"--spool={spool}",

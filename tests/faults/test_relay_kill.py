@@ -10,6 +10,7 @@ import contextlib
 import random
 import smtplib
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,6 +195,42 @@ def test_second_process_is_refused(start: Start, hop: NextHop) -> None:
     assert second.process.wait(20) > 0
     assert send(relay, "first")
     hop.wait_for(lambda journal: journal["first", "b@example.net"] == 1)
+
+
+def test_spool_that_cannot_be_used_fails_the_process(
+    start: Start, spool: Path, hop: NextHop
+) -> None:
+    """A start that fails late ends with a status that a supervisor takes for what it is."""
+    relay = start(hop.port)
+    assert send(relay, "before")
+    assert relay.stop()
+    with contextlib.closing(sqlite3.connect(spool / "spool.sqlite3")) as connection:
+        connection.execute("DROP TABLE chunk")
+    relay = start(hop.port)
+    relay.wait_for(lambda log: "the relay cannot start" in log)
+    assert relay.process.wait(20) == 1
+
+
+def test_stopped_under_load(start: Start, spool: Path, hop: NextHop) -> None:
+    """SIGTERM while clients hand in and the next hop dawdles: the rest is delivered after a start.
+
+    Nothing is left out. What goes twice is at most the one message whose end had left on the one
+    connection when the time for it was over, and the history says so.
+    """
+    hop.pause = 0.02
+    relay = start(hop.port, "--drain=1s", "--connections=1")
+    acknowledged = [f"load-{number}" for number in range(150) if send(relay, f"load-{number}")]
+    hop.wait_for(lambda journal: journal.total() >= 3)
+    assert relay.stop()
+    assert hop.journal.total() < len(acknowledged) == 150
+    hop.pause = 0
+    again = start(hop.port)
+    hop.wait_for(lambda journal: all((each, "b@example.net") in journal for each in acknowledged))
+    assert again.stop()
+    duplicates = [subject for (subject, _), times in hop.journal.items() if times > 1]
+    doubted = rows(spool, "SELECT count(*) FROM history WHERE event = 'in-doubt'")[0][0]
+    assert len(duplicates) <= doubted <= 1
+    assert rows(spool, "SELECT count(*) FROM message") == [(0,)]
 
 
 def test_killed_at_random_under_load(start: Start, spool: Path, hop: NextHop) -> None:

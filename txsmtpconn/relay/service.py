@@ -28,8 +28,10 @@ from txsmtpconn.server.listening import ListeningService
 _OVERDUE = 5.0
 
 
-def make_relay(reactor: Any, options: RelayOptions) -> RelayService:
-    """Return a relay with an SQLite spool and one next hop.
+def make_relay(
+    reactor: Any, options: RelayOptions, *, give_up: Callable[[], None] | None = None
+) -> RelayService:
+    """Return a relay with an SQLite spool and one next hop; the arguments are `RelayService`'s.
 
     Raises:
         ConfigError: An option is wrong.
@@ -38,7 +40,8 @@ def make_relay(reactor: Any, options: RelayOptions) -> RelayService:
     failpoint = os.environ.get(VARIABLE)
     if failpoint:
         spool = with_failpoint(spool, failpoint)
-    return RelayService(reactor, options, spool, make_courier(reactor, options))
+    courier = make_courier(reactor, options)
+    return RelayService(reactor, options, spool, courier, give_up=give_up)
 
 
 class RelayService(MultiService):
@@ -53,6 +56,8 @@ class RelayService(MultiService):
         options: The relay's.
         spool: Not started.
         courier: Carries messages to the next hop.
+        give_up: Called where the start fails when the process is up already; by default it stops
+            the reactor.
 
     Attributes:
         counters: What it has done.
@@ -65,7 +70,13 @@ class RelayService(MultiService):
     log = Logger(namespace="txsmtpconn.relay")
 
     def __init__(
-        self, reactor: Any, options: RelayOptions, spool: ISpool, courier: Courier
+        self,
+        reactor: Any,
+        options: RelayOptions,
+        spool: ISpool,
+        courier: Courier,
+        *,
+        give_up: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.counters = Counters()
@@ -73,6 +84,7 @@ class RelayService(MultiService):
         self._options = options
         self._spool = spool
         self._courier = courier
+        self._give_up: Callable[[], None] = reactor.stop if give_up is None else give_up
         self._started = False
         self._greetings: list[Deferred[None]] = []
         self.dispatcher = Dispatcher(spool, courier, options, reactor, self.counters)
@@ -169,7 +181,7 @@ class RelayService(MultiService):
 
     def _cannot_begin(self, failure: Failure) -> None:
         self.log.critical("the relay cannot start: {reason}", reason=failure.getErrorMessage())
-        self._reactor.stop()
+        self._give_up()
 
     def stopService(self) -> Deferred[None]:
         """Stop from the front to the back."""

@@ -108,7 +108,7 @@ def prepare_directory(directory: Path) -> None:
         SpoolError: What stands there is no directory, no plain file, or not ours.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_directory(directory, 0o700)
         directory.chmod(0o700)
         # SQLite gives its journal the permissions of the database, so these are set once, here.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -121,6 +121,19 @@ def prepare_directory(directory: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+def _make_directory(directory: Path, mode: int = 0o777) -> None:
+    """Make a directory and those above it, so that a power cut does not take their names away."""
+    if directory.is_dir():
+        return
+    _make_directory(directory.parent)
+    directory.mkdir(mode, exist_ok=True)
+    above = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
 
 
 def open_for_writing(connection: sqlite3.Connection) -> None:
