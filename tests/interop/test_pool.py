@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from twisted.internet.defer import DeferredList
+from twisted.internet.task import deferLater
+from twisted.protocols import portforward
 
 from tests.interop.mail import marker, message, trusting
 from tests.interop.peers.arrived import wait_for
 from txsmtpconn import (
     ConnectionLostError,
+    DeadlineError,
     Delivery,
     Envelope,
     EnvelopeError,
@@ -123,3 +127,103 @@ async def test_postfix_takes_a_burst_over_tls(postfix, certificate_zoo):
         assert transport.pool.figures().opened == 2
     arrived = await wait_for(postfix.messages, mark, 60)
     assert {each.data for each in arrived} == {message(f"{mark}-{n}.") for n in range(60)}
+
+
+async def test_421_to_an_idle_connection_costs_no_message(postfix):
+    """Postfix takes leave of a silent client; the next message has a connection of its own."""
+    mark = marker()
+    options = {"ignore_tls": True}
+    async with pooled(postfix.impatient, options, probe_after=None) as transport:
+        await transport.send(Envelope("a@a.test", ["u@a.test"]), message(f"{mark}-1."))
+        await reaches(lambda: transport.pool.figures().died == 1)
+        result = await transport.send(Envelope("a@a.test", ["u@a.test"]), message(f"{mark}-2."))
+        assert result.accepted == ["u@a.test"]
+        assert transport.pool.figures().requeued == 0
+    assert len(await wait_for(postfix.messages, mark, 2)) == 2
+
+
+async def test_a_server_that_hangs_behind_the_dot_leaves_doubt_and_others_their_turn(smtp_sink):
+    """No answer in time: in doubt, not tried again; what waited goes over another connection."""
+    sink = smtp_sink("-W", ".:30")
+    # smtp-sink would answer what comes behind the dot before the dot itself.
+    options = {"final_timeout": 0.3, "pipelining": "transaction"}
+    async with pooled(sink.port, options, max_connections=1) as transport:
+        outcomes = await DeferredList(
+            [transport.send(envelope(n), message(f"number-{n}.")) for n in range(3)],
+            consumeErrors=True,
+        )
+        assert transport.pool.figures().opened == 3
+    assert [failure.value.delivery for _, failure in outcomes] == [Delivery.IN_DOUBT] * 3
+    assert all(isinstance(failure.value, DeadlineError) for _, failure in outcomes)
+    whole = [each.data for each in sink.messages() if each.data.startswith(b"From:")]
+    assert len(whole) == len(set(whole))
+
+
+async def test_a_reset_behind_the_dot_is_doubt(smtp_sink):
+    """RST where the reply should be, though the server has taken the message."""
+    sink = smtp_sink()
+    with resetting_behind_the_dot(sink.port) as port:
+        async with pooled(port, {}, max_connections=1) as transport:
+            [(_, failure)] = await DeferredList(
+                [transport.send(envelope(1), message("number-1."))], consumeErrors=True
+            )
+            assert failure.value.delivery is Delivery.IN_DOUBT
+            assert transport.pool.figures().requeued == 0
+    await wait_for(sink.messages, "number-1.", 1)
+
+
+async def test_a_server_that_is_killed_in_a_burst_and_comes_back(smtp_sink):
+    """Three hundred messages, and the server dies under a third of them.
+
+    Each has its answer; what was accepted is there once, what is in doubt at most once, and nothing
+    else is missing: at most one message for each connection was beyond recall.
+    """
+    sink = smtp_sink()
+    connections = 3
+    async with pooled(sink.port, {}, max_connections=connections) as transport:
+        sending = [transport.send(envelope(n), message(f"number-{n}.")) for n in range(300)]
+        await sending[100]
+        sink.kill()
+        again = smtp_sink(port=sink.port)
+        outcomes = await DeferredList(sending, consumeErrors=True)
+    doubted = {
+        n for n, (success, result) in enumerate(outcomes) if not success and result.value.delivery
+    }
+    assert {outcomes[n][1].value.delivery for n in doubted} <= {Delivery.IN_DOUBT}
+    assert len(doubted) <= connections
+    arrived = Counter(each.data for one in (sink, again) for each in one.messages())
+    for n, (success, _) in enumerate(outcomes):
+        times = arrived[message(f"number-{n}.")]
+        assert times == 1 if success else n in doubted and times <= 1
+
+
+@contextmanager
+def resetting_behind_the_dot(port: int) -> Iterator[int]:
+    """A port that leads to another one until a message has gone through; both then hear a reset."""
+    from twisted.internet import reactor
+
+    class Server(portforward.ProxyServer):
+        def dataReceived(self, data: bytes) -> None:
+            super().dataReceived(data)
+            if data.endswith(b"\r\n.\r\n"):
+                # The message is on its way to the server; the reply is on nobody's.
+                self.transport.abortConnection()
+
+    factory = portforward.ProxyFactory("127.0.0.1", port)
+    factory.protocol = Server
+    factory.noisy = False
+    listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    try:
+        yield listening.getHost().port
+    finally:
+        listening.stopListening()
+
+
+async def reaches(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, while the reactor runs."""
+    from twisted.internet import reactor
+
+    end = reactor.seconds() + 20
+    while not condition():
+        assert reactor.seconds() < end
+        await deferLater(reactor, 0.01)

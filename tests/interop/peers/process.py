@@ -129,6 +129,12 @@ class Running:
             blame=lambda: self.output,
         )
 
+    def kill(self) -> None:
+        """End it and all that it started without a warning."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def stop(self) -> None:
         """End it and all that it started: asked first, then killed."""
         group = self._process.pid

@@ -11,7 +11,7 @@ import pytest
 
 from tests.interop.peers.arrived import Arrived, split_trace
 from tests.interop.peers.available import program
-from tests.interop.peers.process import free_ports, running, scratch_directory
+from tests.interop.peers.process import Running, free_ports, running, scratch_directory
 
 
 class SMTPSink:
@@ -21,13 +21,22 @@ class SMTPSink:
         port: where it listens on 127.0.0.1.
     """
 
-    def __init__(self, port: int, dumps: Path) -> None:
+    def __init__(self, port: int, dumps: Path, process: Running) -> None:
         self.port = port
         self._dumps = dumps
+        self._process = process
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self._process.kill()
 
     def messages(self) -> list[Arrived]:
-        """Read what it has dumped: one message for each transaction, complete or not."""
-        return [_parse(path.read_bytes()) for path in sorted(self._dumps.iterdir())]
+        """Read what it has dumped: one message for each transaction, complete or not.
+
+        Of a transaction that `kill` cut off there may be nothing.
+        """
+        dumps = [path.read_bytes() for path in sorted(self._dumps.iterdir())]
+        return [_parse(dump) for dump in dumps if dump]
 
 
 def _parse(dump: bytes) -> Arrived:
@@ -68,6 +77,6 @@ def smtp_sink() -> Iterator[Callable[..., SMTPSink]]:
             command = [path, *user, "-d", f"{dumps}/m.", *flags, f"127.0.0.1:{port}", "50"]
             process = stack.enter_context(running(command, directory))
             process.wait_for_ports(port)
-            return SMTPSink(port, dumps)
+            return SMTPSink(port, dumps, process)
 
         yield start
