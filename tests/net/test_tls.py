@@ -16,7 +16,6 @@ from txsmtpconn.net.tls import (
     TLSOptions,
     is_address,
     reference_name,
-    server_certificate,
     verify_identity,
 )
 from txsmtpconn.testing import CertificateZoo
@@ -204,24 +203,3 @@ def test_files_that_will_not_do_are_told_by_name(
         with pytest.raises(ConfigError) as caught:
             TLSOptions(**options).context()
         assert str(culprit) in str(caught.value)
-
-
-def test_a_servers_certificate_comes_with_its_chain(certificate_zoo: CertificateZoo) -> None:
-    """Ready for `startTLS`; the same complaints as a client's."""
-    files = certificate_zoo["server"]
-    options = server_certificate(files.chain, files.key)
-    assert options.getContext() is options.getContext()
-    with pytest.raises(ConfigError):
-        server_certificate(files.chain, certificate_zoo["client"].key)
-    with pytest.raises(ConfigError):
-        server_certificate(files.chain, files.key, minimum_version="1.0")
-
-
-def test_a_key_may_stand_in_the_certificates_file(
-    certificate_zoo: CertificateZoo, tmp_path: Path
-) -> None:
-    """Both in one PEM."""
-    files = certificate_zoo["server"]
-    both = tmp_path / "both.pem"
-    both.write_bytes(files.certificate.read_bytes() + files.key.read_bytes())
-    server_certificate(both)

@@ -8,6 +8,8 @@ import pytest
 from twisted.internet.ssl import CertificateOptions
 
 from tests.server.hand import OPENING, Meeting, Recording, codes
+from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.tls import TLSOptions
 from txsmtpconn.server import ServerTimeouts, SMTPRejection
 from txsmtpconn.testing import CertificateZoo
 
@@ -155,3 +157,78 @@ def test_implicit_tls_without_certificate_or_listener(logged_failures: list[Any]
     hand = meeting.hand()
     assert hand.heard == b""
     assert meeting.factory.connections == 0
+
+
+def client_tls(zoo: CertificateZoo, own: str | None) -> Any:
+    """Return what a client brings to the handshake: trust, and perhaps a certificate."""
+    mine = {} if own is None else {"cert_file": zoo[own].certificate, "key_file": zoo[own].key}
+    return TLSOptions(ca_file=zoo.ca, **mine).client_connections("localhost")
+
+
+def test_whose_certificate_it_is(certificate_zoo: CertificateZoo) -> None:
+    """EXTERNAL: the hook finds the identity in a certificate that an authority of ours signed."""
+
+    class Certified(Recording):
+        def on_auth(self, session: Any, credentials: Any) -> Any:
+            assert credentials.mechanism == "EXTERNAL"
+            return session.tls.names.emails[0]
+
+    files = certificate_zoo["server"]
+    hooks = Certified()
+    meeting = Meeting(
+        hooks,
+        tls_cert_file=files.chain,
+        tls_key_file=files.key,
+        tls_client_ca_file=certificate_zoo.ca,
+        auth_mechanisms=["EXTERNAL"],
+    )
+    hand = meeting.hand()
+    meeting.says(hand, HELLO + b"STARTTLS\r\n")
+    hand.transport.startTLS(client_tls(certificate_zoo, "client"))
+    meeting.network.settle()
+    assert b"AUTH EXTERNAL\r\n" in meeting.says(hand, HELLO)
+    assert codes(meeting.says(hand, b"AUTH EXTERNAL =\r\n")) == [235]
+    session = hooks.sessions[-1]
+    assert session.identity == "alice@a.test"
+    assert session.tls.verified
+    assert session.tls.server_name == "localhost"
+    meeting.ends()
+
+
+@pytest.mark.parametrize("own", [None, "otherclient"])
+def test_a_certificate_that_proves_nothing(
+    certificate_zoo: CertificateZoo, own: str | None
+) -> None:
+    """None, and EXTERNAL is refused; a stranger's, and there is no session at all."""
+    files = certificate_zoo["server"]
+
+    class Trusting(Recording):
+        def on_auth(self, session: Any, credentials: Any) -> str:
+            return "anybody"
+
+    meeting = Meeting(
+        Trusting(),
+        tls_cert_file=files.chain,
+        tls_key_file=files.key,
+        tls_client_ca_file=certificate_zoo.ca,
+        auth_mechanisms=["EXTERNAL"],
+    )
+    hand = meeting.hand()
+    meeting.says(hand, HELLO + b"STARTTLS\r\n")
+    hand.transport.startTLS(client_tls(certificate_zoo, own))
+    meeting.network.settle()
+    if own is None:
+        assert codes(meeting.says(hand, HELLO + b"AUTH EXTERNAL =\r\n")) == [250, 535]
+        meeting.ends()
+    else:
+        assert hand.lost is not None
+
+
+def test_certificates_are_read_again(certificate_zoo: CertificateZoo) -> None:
+    """By a call, where they are ours to read."""
+    files = certificate_zoo["server"]
+    meeting = Meeting(None, tls_cert_file=files.chain, tls_key_file=files.key)
+    meeting.factory.reload_certificates()
+    for options in ({}, {"tls": certificate_zoo.server_options()}):
+        with pytest.raises(ConfigError):
+            Meeting(None, **options).factory.reload_certificates()

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import idna
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
 from service_identity.cryptography import (
     verify_certificate_hostname,
@@ -27,8 +25,10 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from zope.interface import implementer
 
 from txsmtpconn.errors import ConfigError, TLSError
+from txsmtpconn.net.pem import check_certificates, use_certificate
 
-_MINIMUM_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
+#: By the names that our options have for them.
+MINIMUM_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
@@ -162,7 +162,7 @@ class TLSOptions:
         if not isinstance(self.verify, bool):
             raise ConfigError("TLS option verify is True or False")
         version = str(self.minimum_version).removeprefix("TLSv")
-        if version not in _MINIMUM_VERSIONS:
+        if version not in MINIMUM_VERSIONS:
             raise ConfigError(
                 f"TLS option minimum_version is '1.2' or '1.3', not {self.minimum_version!r}"
             )
@@ -201,92 +201,26 @@ class TLSOptions:
 
     def _make_context(self) -> SSL.Context:
         context = CertificateOptions(
-            raiseMinimumTo=_MINIMUM_VERSIONS[self.minimum_version]
+            raiseMinimumTo=MINIMUM_VERSIONS[self.minimum_version]
         ).getContext()
         if self.verify:
             if self.ca_file is None:
                 context.set_default_verify_paths()
             else:
-                _check_certificates(self.ca_file, "CA file")
+                check_certificates(self.ca_file, "CA file")
                 context.load_verify_locations(str(self.ca_file))
-            context.set_verify(SSL.VERIFY_PEER, _openssl_decides)
+            context.set_verify(SSL.VERIFY_PEER, openssl_decides)
         if self.cert_file is not None:
-            _use_certificate(context, self.cert_file, self.key_file)
+            use_certificate(context, self.cert_file, self.key_file)
         return context
 
 
-def _openssl_decides(
+def openssl_decides(
     connection: SSL.Connection,  # noqa: ARG001
     certificate: object,  # noqa: ARG001
     error: int,  # noqa: ARG001
     depth: int,  # noqa: ARG001
     good: int,
 ) -> bool:
+    """Let the verdict of OpenSSL stand, whatever it is about."""
     return bool(good)
-
-
-def server_certificate(
-    cert_file: str | Path, key_file: str | Path | None = None, *, minimum_version: str = "1.2"
-) -> CertificateOptions:
-    """Return what a server's `startTLS` or a TLS listener needs.
-
-    Args:
-        cert_file: The certificate and its chain, leaf first, in PEM.
-        key_file: The private key in PEM, not encrypted; by default it is in `cert_file`.
-        minimum_version: "1.2" or "1.3".
-
-    Raises:
-        ConfigError: A file is missing, or is not what it should be, or the key is another's.
-    """
-    if minimum_version not in _MINIMUM_VERSIONS:
-        raise ConfigError(f"minimum_version is '1.2' or '1.3', not {minimum_version!r}")
-    options = CertificateOptions(raiseMinimumTo=_MINIMUM_VERSIONS[minimum_version])
-    # The options keep this context and make all their connections from it.
-    _use_certificate(options.getContext(), cert_file, key_file)
-    return options
-
-
-def _use_certificate(
-    context: SSL.Context, cert_file: str | Path, key_file: str | Path | None
-) -> None:
-    """Let a context show a certificate: by files, which every pyOpenSSL takes without complaint."""
-    _check_certificates(cert_file, "certificate file")
-    source = cert_file if key_file is None else key_file
-    _check_private_key(source)
-    context.use_certificate_chain_file(str(cert_file))
-    try:
-        context.use_privatekey_file(str(source))
-        context.check_privatekey()
-    except SSL.Error as reason:
-        raise ConfigError(
-            f"the private key in {str(source)!r} does not belong to {str(cert_file)!r}"
-        ) from reason
-
-
-def _read(path: str | Path, what: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as reason:
-        # A path with a NUL in it is a ValueError.
-        text = getattr(reason, "strerror", None) or type(reason).__name__
-        raise ConfigError(f"cannot read the {what} {str(path)!r}: {text}") from reason
-
-
-def _check_certificates(path: str | Path, what: str) -> None:
-    octets = _read(path, what)
-    try:
-        load_pem_x509_certificates(octets)
-    except ValueError as reason:
-        raise ConfigError(f"the {what} {str(path)!r} holds no PEM certificate") from reason
-
-
-def _check_private_key(path: str | Path) -> None:
-    """Refuse what OpenSSL would ask the terminal a passphrase for, or only call an error."""
-    octets = _read(path, "key file")
-    try:
-        load_pem_private_key(octets, password=None)
-    except TypeError:
-        raise ConfigError(f"the private key in {str(path)!r} is encrypted") from None
-    except ValueError:
-        # Not chained: the reason may quote the file.
-        raise ConfigError(f"the key file {str(path)!r} holds no PEM private key") from None

@@ -163,7 +163,7 @@ class Dialogue:
         return Channel(
             bindings=tls.bindings,
             plus_offered=offers_binding(self._smtp.rules.auth_mechanisms),
-            certificate=tls.peer_certificate is not None,
+            certificate=tls.verified,
         )
 
     def _refuse(self, reply: Reply) -> None:

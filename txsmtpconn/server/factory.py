@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
+from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.server_tls import ServerTLS
 from txsmtpconn.net.transcript import logger_for
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
@@ -159,6 +161,20 @@ class SMTPServerFactory(ServerFactory):
         """Count it out."""
         self._doors.discard(door)
         self._see_if_drained()
+
+    def reload_certificates(self) -> None:
+        """Read the files of the certificates again; connections that are up keep theirs.
+
+        A change of the files is noticed without that, at the next handshake. This is for telling
+        somebody that they cannot be used.
+
+        Raises:
+            ConfigError: One cannot be used; all stay what they were. Or the certificates are not
+                from files of `ServerOptions`.
+        """
+        if not isinstance(self.options.tls, ServerTLS):
+            raise ConfigError("there are no certificate files to read again")
+        self.options.tls.reload()
 
     def drain(self, timeout: float = 30.0) -> Deferred[None]:
         """Stop serving: finish messages under way, tell everybody else 421, then close.

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.networks import Networks
-from txsmtpconn.net.tls import server_certificate
+from txsmtpconn.net.server_tls import ServerTLS
 from txsmtpconn.sasl import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
 from txsmtpconn.server.policy import Policy, bare_line_ends_by_network
 from txsmtpconn.session.dialect import LMTP, SMTP
@@ -30,6 +30,7 @@ from txsmtpconn.session.server.rules import (
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 
+_WITH_CERTIFICATE = ("tls_key_file", "tls_sni", "tls_client_ca_file", "tls_client_certificates")
 _POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
 _POSITIVE_OR_NONE = (
     "max_size",
@@ -65,8 +66,14 @@ class ServerOptions:
         timeouts: Deadlines.
         tls: A ready server context: `CertificateOptions`, or whatever else `startTLS` takes. With
             it or `tls_cert_file`, STARTTLS is offered.
-        tls_cert_file: A PEM file with our certificate and its chain.
+        tls_cert_file: A PEM file with our certificate and its chain. A new one is shown as soon as
+            the files change.
         tls_key_file: Its key; by default it is in the same file.
+        tls_sni: Host name, or ``"*."`` and a domain, to the certificate for clients that ask for
+            it: its file, or a pair of its and its key's.
+        tls_client_ca_file: A PEM file of authorities that sign clients' certificates.
+        tls_client_certificates: "none", "ask" or "require"; "ask" if there are authorities.
+        tls_minimum_version: "1.2" or "1.3".
         implicit_tls: TLS comes before the greeting. Without `tls` the listener does it, such as an
             ``ssl:`` endpoint.
         tls_required: Take neither mail nor AUTH in clear.
@@ -114,6 +121,10 @@ class ServerOptions:
     tls: Any = None
     tls_cert_file: str | Path | None = None
     tls_key_file: str | Path | None = None
+    tls_sni: Mapping[str, Any] = field(default_factory=dict)
+    tls_client_ca_file: str | Path | None = None
+    tls_client_certificates: str | None = None
+    tls_minimum_version: str = "1.2"
     implicit_tls: bool = False
     tls_required: bool = False
     auth_required: bool = False
@@ -162,12 +173,26 @@ class ServerOptions:
         self._settle_tls()
 
     def _settle_tls(self) -> None:
-        if self.tls_key_file is not None and self.tls_cert_file is None:
-            raise ConfigError("tls_key_file needs tls_cert_file")
-        if self.tls_cert_file is not None:
+        if self.tls_cert_file is None:
+            for name in (
+                "tls_key_file",
+                "tls_sni",
+                "tls_client_ca_file",
+                "tls_client_certificates",
+            ):
+                if getattr(self, name):
+                    raise ConfigError(f"{name} needs tls_cert_file")
+        else:
             if self.tls is not None:
                 raise ConfigError("tls and tls_cert_file exclude each other")
-            context = server_certificate(self.tls_cert_file, self.tls_key_file)
+            context = ServerTLS(
+                self.tls_cert_file,
+                self.tls_key_file,
+                sni=self.tls_sni,
+                client_ca_file=self.tls_client_ca_file,
+                client_certificates=self.tls_client_certificates,
+                minimum_version=self.tls_minimum_version,
+            )
             object.__setattr__(self, "tls", context)
         if self.tls is not None and not (
             IOpenSSLServerConnectionCreator.providedBy(self.tls)

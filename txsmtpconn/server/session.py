@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 
 from txsmtpconn.net.addresses import UnknownAddress, ip_address
+from txsmtpconn.net.certificates import CertificateNames
 from txsmtpconn.net.channel import channel_bindings
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.attributes import Attributes
@@ -21,14 +22,19 @@ class TLSFacts:
     Attributes:
         version: Such as ``"TLSv1.3"``.
         cipher: Its name in OpenSSL.
-        peer_certificate: An `OpenSSL.crypto.X509`, or None if the client has shown none. It is
-            verified only where the server's own TLS options say so.
+        peer_certificate: An `OpenSSL.crypto.X509`, or None if the client has shown none.
+        verified: Whether there is one, and an authority of ours has signed it.
+        names: Whom it names, if it is verified.
+        server_name: The host that the client asked for (SNI), in lower case; a claim, or empty.
         bindings: What an authentication can be bound to (`net.channel`).
     """
 
     version: str
     cipher: str
     peer_certificate: Any = None
+    verified: bool = False
+    names: CertificateNames | None = None
+    server_name: str = ""
     bindings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -132,9 +138,14 @@ def _address(attributes: Attributes, host: str, port: str) -> IAddress:
 def tls_facts(transport: Any) -> TLSFacts:
     """Read what a completed handshake has negotiated."""
     connection = transport.getHandle()
+    certificate = transport.getPeerCertificate()
+    verified = certificate is not None and connection.get_verified_chain() is not None
     return TLSFacts(
         connection.get_protocol_version_name(),
         connection.get_cipher_name() or "",
-        transport.getPeerCertificate(),
+        certificate,
+        verified,
+        CertificateNames.of(certificate.to_cryptography()) if verified else None,
+        (connection.get_servername() or b"").decode("latin-1").lower(),
         channel_bindings(transport, server=True),
     )
