@@ -33,7 +33,8 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from txsmtpconn import ServerOptions, SMTPServerFactory
-from txsmtpconn.net.tls import is_address, server_certificate
+from txsmtpconn.net.server_tls import ServerTLS
+from txsmtpconn.net.tls import is_address
 from txsmtpconn.sink import Sink
 from txsmtpconn.testing import MemoryNetwork, ScriptedPeer
 from txsmtpconn.testing.script import close, expect, expect_matching, send, start_tls
@@ -135,7 +136,7 @@ class ExampleNet:
 
     def server_tls(self, host: str) -> Any:
         """Return what a scripted server's `start_tls` needs."""
-        return server_certificate(self.certificate(host))
+        return ServerTLS(self.certificate(host))
 
     def takes_tokens(self, host: str, port: int) -> None:
         """Let a server wait that offers STARTTLS, and behind it logins by XOAUTH2 only."""
