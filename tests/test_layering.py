@@ -54,8 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # What of others' is used where: the core stands on the standard library alone, but for
-# internationalised domain names. An installation has these (setup.cfg), pytest aside.
-CORE_MAY_USE = {"wire": {"idna"}}
+# internationalised domain names and Kerberos. An installation has these (setup.cfg), or those with
+# an extra (gssapi), pytest aside.
+CORE_MAY_USE = {"wire": {"idna"}, "sasl": {"gssapi"}}
 GLUE_MAY_USE = {"OpenSSL", "cryptography", "idna", "service_identity", "twisted", "zope"}
 ROOM_MAY_USE = {"testing": {"pytest"}}
 

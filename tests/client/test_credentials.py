@@ -29,8 +29,22 @@ def test_repr_shows_no_secret() -> None:
         {"user": "u", "password": "\ud800"},
         {"user": "u", "access_token": "to ken"},
         {"user": "u", "token_provider": object()},
-        {"user": "u", "domain": "D"},
-        {"user": "u", "workstation": "W"},
+        {"user": "u", "access_token": ""},
+        {"user": "u", "authzid": None},
+        {"user": "u", "authzid": b"boss"},
+        {"user": "u", "mechanism": " "},
+        {"user": "u", "mechanism": 5},
+        {"user": "u", "domain": 5},
+        {"user": "u", "domain": "D\0"},
+        {"user": "u", "workstation": b"W"},
+        {"user": "u", "domain": "D", "mechanism": "PLAIN"},
+        {"user": "u", "access_token": "t", "expires": "tomorrow"},
+        {"user": "u", "access_token": "t", "expires": True},
+        {"user": "u", "access_token": "t", "expires": float("nan")},
+        {"user": "u", "access_token": "t", "expires": float("inf")},
+        {"user": "u", "access_token": "t", "expires": -1},
+        {"user": "u", "password": "pa55", "expires": 4102444800},
+        {"user": "u", "access_token": "t", "token_provider": lambda renew: "t"},
     ],
 )
 def test_what_cannot_be_used_is_refused_without_showing_it(arguments: dict[str, Any]) -> None:
@@ -52,3 +66,21 @@ def test_complete_means_a_user_and_a_secret() -> None:
     assert Credentials("u", access_token="t").complete
     assert not Credentials("u").complete
     assert not Credentials(None, "p").complete
+
+
+def test_what_needs_no_user_is_complete_without() -> None:
+    """As the mechanism says; a token provider may know its user."""
+    assert Credentials(token_provider=lambda renew: "t").complete
+    assert Credentials(access_token="t", mechanism="oauthbearer").complete
+    assert Credentials(access_token="dDp0", mechanism="XOAUTH").complete
+    assert not Credentials(access_token="t", mechanism="XOAUTH2").complete
+    assert not Credentials(mechanism="XOAUTH").complete
+    for mechanism in ("EXTERNAL", "ANONYMOUS", "GSSAPI"):
+        assert Credentials(mechanism=mechanism).complete
+
+
+def test_a_domain_makes_it_ntlm() -> None:
+    """So does a workstation: no other mechanism could tell either."""
+    assert Credentials("u", "p", domain="D").mechanism == "NTLM"
+    assert Credentials("u", "p", workstation="W", mechanism="ntlm").mechanism == "NTLM"
+    assert Credentials("u", "p").mechanism is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from txsmtpconn.sasl import (
     SASLError,
     XOAuth2Client,
     XOAuth2Server,
+    XOAuthClient,
 )
 from txsmtpconn.wire.errors import LocalProtocolError
 
@@ -167,3 +169,24 @@ def test_servers_ask_once() -> None:
         assert server.step(None) == Challenge()
         with pytest.raises(SASLError, match="one response"):
             server.step(None)
+
+
+REQUEST = b'GET https://mail.google.com/mail/b/u@gmail.com/smtp/ oauth_token="x",oauth_nonce="y"'
+
+
+def test_xoauth_says_the_ready_string() -> None:
+    """What was signed elsewhere, whole; a refusal is acknowledged as XOAUTH2's is."""
+    ready = b64encode(REQUEST).decode()
+    client = XOAuthClient(ready)
+    assert client.initial() == REQUEST
+    assert client.done
+    assert client.step(b'{"status":"400"} ' + ready.encode()) == b""
+    assert client.failure == '{"status":"400"} ***'
+    assert ready not in repr(client)
+
+
+@pytest.mark.parametrize("token", ["", "GET https://x", "abc", "===="])
+def test_xoauth_wants_base64(token: str) -> None:
+    """Anything else is a mistake of the caller's, and is not shown."""
+    with pytest.raises(LocalProtocolError, match="must be base64"):
+        XOAuthClient(token)

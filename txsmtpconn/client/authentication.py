@@ -1,48 +1,37 @@
-"""`login()`: which SASL mechanism, the dialogue, and what its end means.
+"""`login()`: which credentials and which mechanism, and what is tried after a refusal.
 
 Credentials are guarded twice.  They never leave over a connection that is not under TLS, unless the
 caller insists, the loopback included: who listens on a port of this machine is anybody's guess.
 And they are offered once: another mechanism is tried only where the server refused the mechanism
-itself (504, 534), before the dialogue has begun.
+itself (504, 534), before the dialogue has begun.  A token that is refused may just be old: where
+there is a provider, it is asked for another one, once.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txsmtpconn.client.calls import restated
-from txsmtpconn.client.credentials import SECRETLESS, Credentials
+from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.custom import CustomAuth, CustomExchange
+from txsmtpconn.client.exchange import Exchange, MechanismExchange, MechanismRefused
 from txsmtpconn.client.line import Line
+from txsmtpconn.client.tokens import token_from, with_token
 from txsmtpconn.errors import (
     AuthenticationError,
     ConnectionLostError,
     NoCredentialsError,
-    ProtocolError,
     SMTPError,
     printable,
 )
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.channel import channel_bindings, has_own_certificate
-from txsmtpconn.sasl import (
-    Channel,
-    ClientMechanism,
-    Mechanism,
-    SASLError,
-    Secret,
-    choose,
-    may_try_another,
-    offers_binding,
-)
-from txsmtpconn.session.client.transaction import Authenticate
+from txsmtpconn.sasl import Channel, Claim, Mechanism, Secret, choose, offers_binding
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
-
-#: RFC 4954 section 4: an initial response goes with AUTH only if the command stays within the
-#: length of RFC 5321 section 4.5.3.1.4; a longer one waits for the empty challenge.
-_COMMAND_OCTETS = 512
 
 
 class Login:
@@ -54,17 +43,18 @@ class Login:
         preferred: The mechanism that the caller wants.
         force: Log in even if the server offers no AUTH.
         allow_insecure: Log in even in clear.
+        custom: The caller's own mechanisms.
         host: The server's name, and its port: some mechanisms tell whom they talk to.
         port: 0 where there is none.
+        reactor: Has the threads for mechanisms that may block.
 
     Attributes:
         deferred: Fires with the reply, 235.
     """
 
     deferred: Deferred[Reply] | None
-    _operation: Authenticate | None = None
-    _stepper: ClientMechanism | None = None
-    _violation: str | None = None
+    _work: Deferred[Any] | None = None
+    _exchange: Exchange | None = None
 
     def __init__(
         self,
@@ -74,17 +64,20 @@ class Login:
         preferred: str | None,
         force: bool,
         allow_insecure: bool,
+        custom: CustomAuth | None = None,
         host: str = "",
         port: int = 0,
+        reactor: Any = None,
     ) -> None:
         self._line = line
-        self._host = host
-        self._port = port
         self._credentials = credentials
         self._preferred = preferred
         self._force = force
         self._allow_insecure = allow_insecure
-        self._refused: set[str] = set()
+        self._custom = {} if custom is None else custom
+        self._host = host
+        self._port = port
+        self._reactor = reactor
         self.deferred = Deferred(self._cancel)
 
     # -- its turn
@@ -95,12 +88,16 @@ class Login:
         if objection is not None:
             self.fail(objection)
             return True
-        self._try_mechanism(None)
+        assert self._credentials is not None
+        self._work = Deferred.fromCoroutine(self._log_in(self._credentials))
+        self._work.addCallbacks(self._succeeded, self._failed)
         return self.deferred is None
 
     def fail(self, cause: SMTPError) -> None:
         """End the call without success."""
         deferred, self.deferred = self.deferred, None
+        if self._work is not None:
+            self._work.cancel()
         if deferred is not None:
             deferred.errback(restated(cause))
 
@@ -126,12 +123,18 @@ class Login:
 
     def _is_complete(self, credentials: Credentials) -> bool:
         """Tell whether there is all that a mechanism may need, be it only a TLS certificate."""
-        if credentials.complete or _secret_of(credentials) is not Secret.NONE:
+        named = self._named(credentials)
+        if self._custom if named is None else named in self._custom:
+            # What a mechanism of the caller's needs is the caller's affair.
+            return True
+        if credentials.complete or credentials.secret_kind is not Secret.NONE:
             return credentials.complete
-        named = credentials.mechanism or self._preferred
         if named is not None:
-            return named in SECRETLESS
+            return with_mechanism(credentials, named).complete
         return self._line.session.secure and has_own_certificate(self._line.transport)
+
+    def _named(self, credentials: Credentials) -> str | None:
+        return credentials.mechanism or self._preferred
 
     def _channel(self) -> Channel:
         session, transport = self._line.session, self._line.transport
@@ -143,144 +146,111 @@ class Login:
             certificate=session.secure and has_own_certificate(transport),
         )
 
-    # -- the dialogue
+    # -- what is tried
 
-    def _try_mechanism(self, refusal: Reply | None) -> None:
-        """Begin a dialogue with the best mechanism that the server has not refused yet."""
-        credentials = self._credentials
-        assert credentials is not None
-        offered, channel = self._line.session.extensions.auth, self._channel()
+    async def _log_in(self, credentials: Credentials) -> Reply:
+        provider = credentials.token_provider
+        if provider is None:
+            return await self._try_mechanisms(credentials)
+        token = await token_from(provider, renew=False)
+        try:
+            return await self._try_mechanisms(with_token(credentials, token))
+        except AuthenticationError:
+            if self._exchange is None or not self._exchange.refused:
+                raise
+            renewed = await self._renewed(provider, token)
+            if renewed == token:
+                # Nobody can renew it, and it was refused already.
+                raise
+        return await self._try_mechanisms(with_token(credentials, renewed))
+
+    async def _renewed(self, provider: object, refused: str) -> str:
+        """Return another token: one that came meanwhile for another connection, or a new one."""
+        token = await token_from(provider, renew=False)
+        return token if token != refused else await token_from(provider, renew=True)
+
+    async def _try_mechanisms(self, credentials: Credentials) -> Reply:
+        """Authenticate by the best mechanism that the server does not refuse as such."""
+        refused: dict[str, Reply] = {}
+        while True:
+            exchange = self._exchange = self._next_exchange(credentials, refused)
+            try:
+                return await exchange.run()
+            except MechanismRefused as refusal:
+                refused[exchange.name] = refusal.reply
+
+    def _next_exchange(self, credentials: Credentials, refused: dict[str, Reply]) -> Exchange:
+        offered = self._line.session.extensions.auth
+        named = self._named(credentials)
+        held = (credentials.password, credentials.access_token)
+        secrets = tuple(secret.encode() for secret in held if secret)
+        for name, handler in self._custom.items():
+            wanted = name == named if named is not None else name in offered
+            if wanted and not isinstance(handler, Mechanism):
+                return CustomExchange(self._line, name, handler, credentials, secrets)
+        channel = self._channel()
         try:
             mechanism = choose(
                 offered,
-                _secret_of(credentials),
-                preferred=credentials.mechanism or self._preferred,
+                credentials.secret_kind,
+                preferred=named,
                 authzid=bool(credentials.authzid),
-                refused=self._refused,
+                refused=refused,
                 channel=channel,
+                custom={
+                    name: each for name, each in self._custom.items() if isinstance(each, Mechanism)
+                },
             )
-            if mechanism is None:
-                self._end(self._nothing_fits(offered, refusal))
-                return
-            stepper, initial = self._step_in(mechanism, channel)
         except LocalProtocolError as reason:
-            # Their texts name a part of the credentials and never show it.
-            self._end(AuthenticationError(str(reason), command="API"))
-            return
-        self._stepper = stepper
-        secrets = (credentials.password, credentials.access_token)
-        self._operation = Authenticate(
-            mechanism.name,
-            initial,
-            secrets=tuple(secret.encode() for secret in secrets if secret),
+            raise AuthenticationError(str(reason), command="API") from None
+        if mechanism is None:
+            raise _nothing_fits(offered, refused)
+        claim = Claim(
+            credentials.user or "",
+            credentials.access_token or credentials.password or "",
+            credentials.authzid,
+            channel,
+            credentials.domain or "",
+            credentials.workstation or "",
         )
-        self._operation.tag = self
-        self._line.take(self._line.session.submit(self._operation))
+        return MechanismExchange(
+            self._line, mechanism, claim, secrets=secrets, reactor=self._reactor
+        )
 
-    def _step_in(
-        self, mechanism: Mechanism, channel: Channel
-    ) -> tuple[ClientMechanism, bytes | None]:
-        """Return a stepper, and what it says with the AUTH command."""
-        credentials = self._credentials
-        assert credentials is not None
-        secret = credentials.access_token or credentials.password or ""
-        given = credentials.user or "", secret, credentials.authzid, channel
-        stepper = mechanism.start(*given)
-        initial = stepper.initial()
-        if initial is not None:
-            octets = len("AUTH  \r\n") + len(mechanism.name) + len(b64encode(initial))
-            if octets > _COMMAND_OCTETS:
-                return mechanism.start(*given), None
-        return stepper, initial
+    # -- its end
 
-    def challenged(self, challenge: bytes) -> None:
-        """Answer a challenge, or give the dialogue up where it breaks the mechanism's rules."""
-        assert self._stepper is not None
-        response: bytes | None = None
-        try:
-            response = self._stepper.step(challenge)
-        except SASLError as reason:
-            self._violation = str(reason)
-        self._line.take(self._line.session.respond(response))
-
-    def operation_ended(self, reply: Reply | None, error: SMTPError | None) -> None:
-        """Take the end of a dialogue: a success, another mechanism, or a failure."""
-        operation, stepper = self._operation, self._stepper
-        self._operation = self._stepper = None
-        if self.deferred is None or operation is None or stepper is None:
-            return
-        command = f"AUTH {operation.mechanism}"
-        if error is not None or reply is None:
-            self._end(error or AuthenticationError("there was no reply", command=command))
-        elif reply.code == 235:
-            self._succeed(reply, stepper, command)
-        elif self._violation is not None:
-            self._end(AuthenticationError(self._violation, reply=reply, command=command))
-        elif operation.rounds == 0 and may_try_another(reply.code):
-            self._refused.add(operation.mechanism)
-            self._try_mechanism(reply)
-        else:
-            text = "the server refused the credentials"
-            if stepper.failure:
-                text += f" ({printable(stepper.failure)})"
-            self._end(AuthenticationError(text, reply=reply, command=command))
-
-    def _succeed(self, reply: Reply, stepper: ClientMechanism, command: str) -> None:
-        if not _is_over(stepper, reply):
-            # Whoever calls this a success did not look at the credentials, or is not the server.
-            text = "the server reported success before the dialogue was complete"
-            error = ProtocolError(text, reply=reply, command=command)
-            self._end(error)
-            self._line.end(error)
-            return
+    def _succeeded(self, reply: Reply) -> None:
         deferred, self.deferred = self.deferred, None
         self._line.leave(self)
         if deferred is not None:
             deferred.callback(reply)
 
-    def _nothing_fits(self, offered: tuple[str, ...], refusal: Reply | None) -> SMTPError:
-        if refusal is not None:
-            return AuthenticationError(
-                "the server refused the authentication mechanism", reply=refusal, command="AUTH"
-            )
-        names = printable(", ".join(offered)[:200])
-        return AuthenticationError(
-            f"none of the server's mechanisms fits the credentials: {names}", command="API"
-        )
-
-    # -- its end
-
-    def _end(self, error: SMTPError) -> None:
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, SMTPError):
+            error = AuthenticationError("the login came to no end", command="API")
+            error.__cause__ = failure.value
+        if self._exchange is not None and self._exchange.deceived:
+            self._line.end(error)
         self.fail(error)
         self._line.leave(self)
 
     def _cancel(self, _: Deferred[Any]) -> None:
-        cause = SendCancelled("the login was cancelled", command="API")
-        operation = self._operation
-        self.fail(cause)
-        if operation is not None and not operation.ended:
-            self._line.take(self._line.session.withdraw(operation, cause))
+        self.fail(SendCancelled("the login was cancelled", command="API"))
         self._line.leave(self)
 
 
-def _secret_of(credentials: Credentials) -> Secret:
-    if credentials.access_token is not None:
-        return Secret.TOKEN
-    return Secret.NONE if credentials.password is None else Secret.PASSWORD
+def with_mechanism(credentials: Credentials, name: str) -> Credentials:
+    """Return the same credentials for this mechanism."""
+    return Credentials(credentials.user, mechanism=name, authzid=credentials.authzid)
 
 
-def _is_over(stepper: ClientMechanism, reply: Reply) -> bool:
-    """Tell whether a mechanism has come to its end, and a good one, with this success.
-
-    RFC 4954 section 4 has a server that speaks last do so in a challenge. Some put it behind the
-    235 instead, as other protocols do (RFC 4422 section 3.1): that is the same, but for our empty
-    response to it.
-    """
-    if not stepper.done and stepper.failure is None:
-        try:
-            said = b64decode(reply.octets[-1].rpartition(b" ")[2], validate=True)
-            if stepper.step(said):
-                return False
-        except (SASLError, ValueError):
-            return False
-    return stepper.done and stepper.failure is None
+def _nothing_fits(offered: tuple[str, ...], refused: dict[str, Reply]) -> SMTPError:
+    if refused:
+        *_, reply = refused.values()
+        text = "the server refused the authentication mechanism"
+        return AuthenticationError(text, reply=reply, command="AUTH")
+    names = printable(", ".join(offered)[:200])
+    return AuthenticationError(
+        f"none of the server's mechanisms fits the credentials: {names}", command="API"
+    )

@@ -35,6 +35,7 @@ from txsmtpconn.session.client.events import (
     SessionEnded,
     TLSAgreed,
     TransactionEnded,
+    WordsAnswered,
 )
 from txsmtpconn.session.client.session import ClientSession
 
@@ -183,10 +184,10 @@ class Line:
                 tag, operation.tag = operation.tag, None
                 if tag is not None:
                     tag.operation_ended(reply, error)
-            case ChallengeReceived(operation, challenge):
+            case ChallengeReceived(operation) | WordsAnswered(operation):
                 tag = operation.tag
                 if tag is not None:
-                    tag.challenged(challenge)
+                    tag.dialogue_event(event)
             case BodyWanted(transaction) | BodyUnwanted(transaction) | MarkDue(transaction):
                 tag = transaction.tag
                 if tag is not None:

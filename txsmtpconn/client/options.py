@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
 from twisted.logger import Logger
 
 from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.custom import CustomAuth
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import TLSOptions, reference_name
+from txsmtpconn.sasl import Mechanism
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts
 from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
 from txsmtpconn.wire.errors import LocalProtocolError
@@ -54,7 +58,10 @@ _FLAGS = (
     "transaction_log",
     "debug",
 )
-_UNAVAILABLE = ("custom_auth", "proxy")
+_UNAVAILABLE = ("proxy",)
+
+#: RFC 4422 section 3.1, with room for names that never were registered.
+_MECHANISM = re.compile(r"[A-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ class ConnectionOptions:
         auth_method: The SASL mechanism to use.
         force_auth: Log in although the server does not offer AUTH.
         allow_insecure_auth: Send credentials over a connection that is not under TLS.
-        custom_auth: SASL mechanisms of the caller's.  Not available yet.
+        custom_auth: Mechanisms of the caller's by their names: a `sasl.Mechanism`, or a handler
+            that is called with an `AuthDialogue`.  What the server offers of them comes first.
         proxy: The URL of a proxy.  Not available yet.
         logger: True prints to the console; or a `twisted.logger.Logger`.
         transaction_log: Log the conversation too, but for mail data.
@@ -128,7 +136,7 @@ class ConnectionOptions:
     auth_method: str | None = field(default=None, kw_only=True)
     force_auth: bool | None = field(default=None, kw_only=True)
     allow_insecure_auth: bool | None = field(default=None, kw_only=True)
-    custom_auth: Any = field(default=None, kw_only=True)
+    custom_auth: CustomAuth | None = field(default=None, kw_only=True, hash=False)
     proxy: str | None = field(default=None, kw_only=True, repr=False)
     logger: Logger | bool | None = field(default=None, kw_only=True)
     transaction_log: bool | None = field(default=None, kw_only=True)
@@ -242,6 +250,8 @@ class ConnectionOptions:
     def _settle_auth(self) -> None:
         if self.auth is not None and not isinstance(self.auth, Credentials):
             raise ConfigError("option auth is a Credentials")
+        if self.custom_auth is not None:
+            self._settle("custom_auth", _custom(self.custom_auth))
         if self.auth_method is None:
             return
         if not isinstance(self.auth_method, str) or not self.auth_method.strip():
@@ -326,6 +336,22 @@ def _choice(option: str, value: object, kind: type[Enum]) -> str:
     except ValueError:
         allowed = ", ".join(repr(each.value) for each in kind)
         raise ConfigError(f"option {option} is one of {allowed}, not {value!r}") from None
+
+
+def _custom(given: object) -> CustomAuth:
+    if not isinstance(given, Mapping):
+        raise ConfigError("option custom_auth is a mapping from names of mechanisms to handlers")
+    found: dict[str, Any] = {}
+    for name, handler in given.items():
+        key = name.strip().upper() if isinstance(name, str) else ""
+        if not _MECHANISM.fullmatch(key):
+            raise ConfigError(f"option custom_auth: {name!a} is not the name of a mechanism")
+        if key in found:
+            raise ConfigError(f"option custom_auth has {key} twice")
+        if not callable(handler) and not isinstance(handler, Mechanism):
+            raise ConfigError(f"option custom_auth: {key} is neither a handler nor a Mechanism")
+        found[key] = handler
+    return MappingProxyType(found)
 
 
 def _address(local_address: object) -> None:

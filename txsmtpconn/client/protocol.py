@@ -83,6 +83,7 @@ class SMTPConnection(Protocol):
             reactor = default_reactor()
         self.id = next_session_id()
         self._options = options
+        self._reactor = reactor
         logger = logger_for(options.logger)
         trace = None
         if logger is not None and (options.transaction_log or options.debug):
@@ -163,7 +164,8 @@ class SMTPConnection(Protocol):
             NoCredentialsError: There are none.
             AuthenticationError: They were refused, no mechanism fits, or they would have had to
                 go in clear.  The connection lives on and may try again.
-            ConfigError: What was given is no `Credentials`.
+            OAuth2Error: The token provider has no token.  The connection lives on.
+            ConfigError: What was given is no `Credentials`, or needs a library that is missing.
         """
         options = self._options
         given: object = credentials
@@ -177,8 +179,10 @@ class SMTPConnection(Protocol):
             preferred=options.auth_method,
             force=bool(options.force_auth),
             allow_insecure=bool(options.allow_insecure_auth),
+            custom=options.custom_auth,
             host=options.servername or options.host or "",
             port=options.port or 0,
+            reactor=self._reactor,
         )
         deferred = login.deferred
         assert deferred is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from txsmtpconn.sasl.anonymous import AnonymousClient, AnonymousServer
 from txsmtpconn.sasl.choice import (
     MECHANISMS,
+    Claim,
     Mechanism,
     Secret,
     choose,
@@ -14,6 +15,7 @@ from txsmtpconn.sasl.choice import (
 from txsmtpconn.sasl.cram_md5 import CramMD5Client, CramMD5Server
 from txsmtpconn.sasl.digest_md5 import DigestMD5Client
 from txsmtpconn.sasl.external import ExternalClient, ExternalServer
+from txsmtpconn.sasl.gssapi import GSSAPIClient
 from txsmtpconn.sasl.login import LoginClient, LoginServer
 from txsmtpconn.sasl.mechanism import (
     IN_CLEAR,
@@ -21,12 +23,14 @@ from txsmtpconn.sasl.mechanism import (
     Channel,
     ClientMechanism,
     Finished,
+    LibraryMissing,
     NotProved,
     SASLError,
     SecretWanted,
     ServerMechanism,
     ServerStep,
 )
+from txsmtpconn.sasl.ntlm import NTLMClient
 from txsmtpconn.sasl.oauthbearer import OAuthBearerClient, OAuthBearerServer
 from txsmtpconn.sasl.plain import PlainClient, PlainServer
 from txsmtpconn.sasl.saslprep import saslprep
@@ -34,6 +38,7 @@ from txsmtpconn.sasl.scram import ScramKeys
 from txsmtpconn.sasl.scram_client import ScramClient
 from txsmtpconn.sasl.scram_server import ScramServer
 from txsmtpconn.sasl.serving import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
+from txsmtpconn.sasl.xoauth import XOAuthClient
 from txsmtpconn.sasl.xoauth2 import XOAuth2Client, XOAuth2Server
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "AnonymousServer",
     "Challenge",
     "Channel",
+    "Claim",
     "ClientMechanism",
     "CramMD5Client",
     "CramMD5Server",
@@ -52,9 +58,12 @@ __all__ = [
     "ExternalClient",
     "ExternalServer",
     "Finished",
+    "GSSAPIClient",
+    "LibraryMissing",
     "LoginClient",
     "LoginServer",
     "Mechanism",
+    "NTLMClient",
     "NotProved",
     "OAuthBearerClient",
     "OAuthBearerServer",
@@ -70,6 +79,7 @@ __all__ = [
     "ServerStep",
     "XOAuth2Client",
     "XOAuth2Server",
+    "XOAuthClient",
     "choose",
     "may_try_another",
     "needs_tls",

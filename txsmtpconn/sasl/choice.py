@@ -16,7 +16,7 @@ binding after offering it gets nothing else at all: that is how somebody in betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -24,12 +24,15 @@ from txsmtpconn.sasl.anonymous import AnonymousClient
 from txsmtpconn.sasl.cram_md5 import CramMD5Client
 from txsmtpconn.sasl.digest_md5 import DigestMD5Client
 from txsmtpconn.sasl.external import ExternalClient
+from txsmtpconn.sasl.gssapi import GSSAPIClient
 from txsmtpconn.sasl.login import LoginClient
 from txsmtpconn.sasl.mechanism import IN_CLEAR, Channel, ClientMechanism
+from txsmtpconn.sasl.ntlm import NTLMClient
 from txsmtpconn.sasl.oauthbearer import OAuthBearerClient
 from txsmtpconn.sasl.plain import PlainClient
 from txsmtpconn.sasl.scram import SHA_1, SHA_256, Hash
 from txsmtpconn.sasl.scram_client import ScramClient
+from txsmtpconn.sasl.xoauth import XOAuthClient
 from txsmtpconn.sasl.xoauth2 import XOAuth2Client
 from txsmtpconn.wire.errors import LocalProtocolError
 
@@ -45,13 +48,24 @@ class Secret(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What a stepper may be made of."""
+class Claim:
+    """What a client's stepper is made of.
 
-    user: str
-    secret: str = field(repr=False)
-    authzid: str
-    channel: Channel
+    Attributes:
+        user: The user name; empty where there is none.
+        secret: The password or the token; empty where there is neither.
+        authzid: Whom to act as; empty for the user.
+        channel: The connection under the dialogue.
+        domain: The user's Windows domain; empty where there is none.
+        workstation: What this machine is called; empty where it is not said.
+    """
+
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    authzid: str = ""
+    channel: Channel = IN_CLEAR
+    domain: str = ""
+    workstation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +75,38 @@ class Mechanism:
     Attributes:
         name: Its registered name, upper case.
         needs: The kind of secret it takes; one that takes none fits any credentials.
+        make: Makes a stepper for one exchange.
         reveals_secret: True if whoever reads the exchange has the secret: fit for TLS only.
         has_initial: True if a response goes with the AUTH command (RFC 4954 section 4).
         conveys_authzid: True if it can ask to act as somebody else.
         binds: True if it binds to the channel.
         by_name_only: True if it is used only where the caller names it.
+        by_certificate: True if it rests on the certificate that TLS has shown.
+        needs_user: True if it makes no sense without a user name.
+        blocks: True if a step may wait for others than the server.
     """
 
     name: str
     needs: Secret
-    make: Callable[[_Claim], ClientMechanism] = field(repr=False)
+    make: Callable[[Claim], ClientMechanism] = field(repr=False)
     reveals_secret: bool = False
     has_initial: bool = True
     conveys_authzid: bool = False
     binds: bool = False
     by_name_only: bool = False
+    by_certificate: bool = False
+    needs_user: bool = True
+    blocks: bool = False
 
-    def start(
-        self, user: str, secret: str, authzid: str = "", channel: Channel = IN_CLEAR
-    ) -> ClientMechanism:
+    def start(self, claim: Claim) -> ClientMechanism:
         """Make a stepper for one exchange.
 
         Raises:
-            LocalProtocolError: The mechanism cannot carry these credentials.
+            LocalProtocolError: The mechanism cannot carry this claim.
         """
-        if authzid and not self.conveys_authzid:
+        if claim.authzid and not self.conveys_authzid:
             raise LocalProtocolError(f"{self.name} cannot convey an authorization identity")
-        return self.make(_Claim(user, secret, authzid, channel))
+        return self.make(claim)
 
 
 def _scram(kind: Hash, *, plus: bool) -> Mechanism:
@@ -108,6 +127,7 @@ _RANKED = (
         lambda my: OAuthBearerClient(my.user, my.secret, my.authzid, my.channel),
         reveals_secret=True,
         conveys_authzid=True,
+        needs_user=False,
     ),
     Mechanism(
         "XOAUTH2",
@@ -152,8 +172,42 @@ _RANKED = (
         Secret.NONE,
         lambda my: ExternalClient(my.user, my.authzid),
         conveys_authzid=True,
+        by_certificate=True,
+        needs_user=False,
     ),
-    Mechanism("ANONYMOUS", Secret.NONE, lambda my: AnonymousClient(my.user), by_name_only=True),
+    # It acts with what the process has, whoever asks; and it may take its time.
+    Mechanism(
+        "GSSAPI",
+        Secret.NONE,
+        lambda my: GSSAPIClient(my.user, my.authzid, my.channel),
+        conveys_authzid=True,
+        by_name_only=True,
+        needs_user=False,
+        blocks=True,
+    ),
+    # What it shows can be guessed at, and its names are of another world. `Credentials` with a
+    # domain name it.
+    Mechanism(
+        "NTLM",
+        Secret.PASSWORD,
+        lambda my: NTLMClient(my.user, my.secret, my.domain, my.workstation, my.channel),
+        by_name_only=True,
+    ),
+    Mechanism(
+        "XOAUTH",
+        Secret.TOKEN,
+        lambda my: XOAuthClient(my.secret),
+        reveals_secret=True,
+        by_name_only=True,
+        needs_user=False,
+    ),
+    Mechanism(
+        "ANONYMOUS",
+        Secret.NONE,
+        lambda my: AnonymousClient(my.user),
+        by_name_only=True,
+        needs_user=False,
+    ),
 )
 MECHANISMS = {mechanism.name: mechanism for mechanism in _RANKED}
 
@@ -164,6 +218,8 @@ _UNANNOUNCED = {
     Secret.NONE: MECHANISMS["EXTERNAL"],
 }
 
+_NO_OTHERS: Mapping[str, Mechanism] = {}
+
 
 def choose(
     offered: Iterable[str],
@@ -173,6 +229,7 @@ def choose(
     authzid: bool = False,
     refused: Collection[str] = (),
     channel: Channel = IN_CLEAR,
+    custom: Mapping[str, Mechanism] = _NO_OTHERS,
 ) -> Mechanism | None:
     """Choose the strongest mechanism that server and credentials have in common.
 
@@ -185,6 +242,8 @@ def choose(
         authzid: True if an authorization identity must be conveyed.
         refused: Names that the server refused already in this session.
         channel: What there is to bind to, and whether the client has a certificate.
+        custom: Mechanisms of the caller's by their names; they come first, in their order, and
+            take the place of one of ours that is called the same.
 
     Returns:
         None if there is nothing (left) to try.
@@ -192,20 +251,22 @@ def choose(
     Raises:
         LocalProtocolError: `preferred` is unknown or does not fit the credentials or the channel.
     """
+    known = {**MECHANISMS, **custom}
     if preferred is not None:
-        mechanism = _preferred(preferred, secret, channel, authzid=authzid)
+        mechanism = _preferred(known, preferred, secret, channel, authzid=authzid)
         return None if mechanism.name in refused else mechanism
     names = frozenset(offered)
-    if any(MECHANISMS[name].binds for name in names.intersection(refused, MECHANISMS)):
+    if any(known[name].binds for name in names.intersection(refused, known)):
         return None
-    candidates = _RANKED if names else (_UNANNOUNCED[secret],)
+    ranked = (*custom.values(), *(each for each in _RANKED if each.name not in custom))
+    candidates = ranked if names else (_UNANNOUNCED[secret],)
     for mechanism in candidates:
         if (
             mechanism.needs is secret
             and (mechanism.name in names or not names)
             and (mechanism.conveys_authzid or not authzid)
             and (channel.bindings or not mechanism.binds)
-            and (channel.certificate or mechanism.needs is not Secret.NONE)
+            and (channel.certificate or not mechanism.by_certificate)
             and not mechanism.by_name_only
             and mechanism.name not in refused
         ):
@@ -213,8 +274,10 @@ def choose(
     return None
 
 
-def _preferred(name: str, secret: Secret, channel: Channel, *, authzid: bool) -> Mechanism:
-    mechanism = MECHANISMS.get(name.strip().upper())
+def _preferred(
+    known: Mapping[str, Mechanism], name: str, secret: Secret, channel: Channel, *, authzid: bool
+) -> Mechanism:
+    mechanism = known.get(name.strip().upper())
     if mechanism is None:
         raise LocalProtocolError(f"unknown authentication mechanism {name!r}")
     if mechanism.needs not in (secret, Secret.NONE):

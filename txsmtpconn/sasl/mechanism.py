@@ -2,7 +2,8 @@
 
 A mechanism knows nothing of SMTP. Octets come and go undecoded; base64, ``334``, ``*``, the limit
 on rounds and the redaction of what is sent belong to the session. It does no input or output: what
-takes time, such as fetching a token, is done before it starts.
+takes time, such as fetching a token, is done before it starts. The one exception is GSSAPI, whose
+library does; `Mechanism.blocks` says so, and whoever has a reactor runs such a stepper elsewhere.
 
 Four things can go wrong, told apart by who is to blame. Credentials that the mechanism cannot
 carry are a `LocalProtocolError`, raised when the stepper is made and so before a word is said. A
@@ -24,6 +25,10 @@ from txsmtpconn.wire.errors import LocalProtocolError
 
 class SASLError(Exception):
     """The peer broke the rules of the mechanism. The message holds nothing of what it sent."""
+
+
+class LibraryMissing(LocalProtocolError):
+    """A mechanism needs a library that is not installed."""
 
 
 class NotProved(Exception):

@@ -143,6 +143,16 @@ class Conversation:
             self.enter(State.CLOSED)
             self._out.clear()
 
+    def lost(self, cause: SMTPError | None) -> None:
+        """Close the session as its transport is gone: for ``cause``, or by the peer (None)."""
+        if self.state is State.QUITTING:
+            self.end(None)
+        elif self.state is not State.CLOSED:
+            # What was begun to be said may tell why; it decides nothing.
+            said = self.readable(self.parser.residue) or None
+            text = "the connection was closed"
+            self.end(cause or ConnectionLostError(text, response=said, command=self.command))
+
     # -- out -------------------------------------------------------------------------------
 
     def write(

@@ -1,7 +1,7 @@
 """The SASL dialogue of a client session (RFC 4954), without knowledge of any mechanism.
 
 It knows how responses and challenges are spelled, how many rounds are too many, and that only
-235 means success. What to say is the caller's affair.
+235 means success. What to say is the caller's affair, who may also say it in words of his own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,35 @@ from typing import Final
 
 from txsmtpconn.errors import ProtocolError, SMTPError
 from txsmtpconn.session.client.conversation import Conversation
-from txsmtpconn.session.client.events import ChallengeReceived
+from txsmtpconn.session.client.events import ChallengeReceived, WordsAnswered
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.client.transaction import Authenticate, Operation
+from txsmtpconn.session.client.transaction import Authenticate, Operation, OwnWords
 from txsmtpconn.wire.commands import command_line
+from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.limits import SASL_ROUNDS
 from txsmtpconn.wire.reply import Reply
+
+#: Commands that change what the session knows of the peer: its own to send.
+_THE_SESSIONS: Final = frozenset(
+    b"EHLO HELO LHLO STARTTLS MAIL RCPT DATA BDAT RSET QUIT".split(b" ")
+)
+
+
+def own_words(line: bytes, *, responding: bool = False) -> bytes:
+    """Return a line of a caller's own authentication as it goes on the wire.
+
+    Args:
+        line: A command, or the response to a challenge, without its line end.
+        responding: Whether it answers a challenge: base64 may then look like any command.
+
+    Raises:
+        LocalProtocolError: It is no line of printable ASCII, or a command that the session sends.
+    """
+    if not responding:
+        verb = line.partition(b" ")[0].upper()
+        if not verb or verb in _THE_SESSIONS:
+            raise LocalProtocolError("an authentication cannot send this command")
+    return command_line(line)
 
 
 class Dialogue:
@@ -33,7 +56,7 @@ class Dialogue:
         succeeded: Whether a dialogue ended with 235.
     """
 
-    current: Authenticate | None = None
+    current: Authenticate | OwnWords | None = None
     succeeded = False
 
     def __init__(
@@ -45,11 +68,19 @@ class Dialogue:
         self._ended = ended
         conversation.act_on(self, self._ACTS)
 
-    def begin(self, operation: Authenticate) -> None:
-        """Write AUTH; until it ends, nothing else may leave."""
+    def begin(self, operation: Authenticate | OwnWords) -> None:
+        """Write the first line; until the dialogue ends, nothing else may leave."""
         self.current = operation
         self._conversation.enter(State.AUTHENTICATING)
         self._conversation.secrets = operation.secrets
+        if isinstance(operation, OwnWords):
+            self._write_words(operation, operation.line)
+        else:
+            self._write_auth(operation)
+
+    # -- a mechanism's
+
+    def _write_auth(self, operation: Authenticate) -> None:
         words = [b"AUTH", operation.mechanism.encode("ascii")]
         shown = None
         if operation.initial is not None:
@@ -62,16 +93,20 @@ class Dialogue:
     def respond(self, data: bytes | None) -> None:
         """Answer the challenge that is open; None gives the dialogue up."""
         operation = self.current
-        if operation is None or not operation.challenged:
+        if not isinstance(operation, Authenticate) or not operation.challenged:
             return
         if self._conversation.state is not State.AUTHENTICATING:
             # What came behind the challenge has ended the session.
             return
         operation.challenged = False
-        expected = Expected.AUTH_CANCELLED if data is None else Expected.AUTH
-        line = b"*" if data is None else self._secretly(data)
-        shown = None if data is None else b""
-        self._conversation.write(Verb.SASL_RESPONSE, line + b"\r\n", expected, operation, shown)
+        if data is None:
+            self._cancel(operation)
+            return
+        line = self._secretly(data) + b"\r\n"
+        self._conversation.write(Verb.SASL_RESPONSE, line, Expected.AUTH, operation, b"")
+
+    def _cancel(self, operation: Operation) -> None:
+        self._conversation.write(Verb.SASL_RESPONSE, b"*\r\n", Expected.AUTH_CANCELLED, operation)
 
     def _secretly(self, response: bytes) -> bytes:
         """Encode a response, and know it again should the peer quote it."""
@@ -82,32 +117,82 @@ class Dialogue:
     def _on_challenged(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         assert isinstance(operation, Authenticate)
         conversation = self._conversation
-        command = f"AUTH {operation.mechanism}"
-        operation.rounds += 1
-        if operation.rounds > SASL_ROUNDS:
-            text = f"the server sent more than {SASL_ROUNDS} challenges"
-            conversation.end(ProtocolError(text, command=command))
+        if self._is_too_much(operation):
             return
         operation.challenged = True
         try:
             challenge = b64decode(reply.octets[-1].strip(), validate=True)
         except Base64Error:
-            operation.given_up = ProtocolError("the challenge is not base64", command=command)
+            text = "the challenge is not base64"
+            operation.given_up = ProtocolError(text, command=f"AUTH {operation.mechanism}")
             self.respond(None)
         else:
             conversation.events.append(ChallengeReceived(operation, challenge))
 
+    def _is_too_much(self, operation: Authenticate | OwnWords) -> bool:
+        """Count a challenge; end the session where a peer never comes to the point."""
+        operation.rounds += 1
+        if operation.rounds <= SASL_ROUNDS:
+            return False
+        text = f"the server sent more than {SASL_ROUNDS} challenges"
+        self._conversation.end(ProtocolError(text, command=f"AUTH {operation.mechanism}"))
+        return True
+
     def _on_auth_ended(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
-        assert isinstance(operation, Authenticate)
+        assert isinstance(operation, (Authenticate, OwnWords))
+        self._end(operation, reply, succeeded=reply.is_positive)
+
+    def _end(
+        self, operation: Authenticate | OwnWords, reply: Reply | None, *, succeeded: bool
+    ) -> None:
         self.current = None
         self._conversation.secrets = ()
-        if reply.is_positive:
+        if succeeded:
             self.succeeded = True
         self._conversation.enter(State.READY)
         self._ended(operation, reply, operation.given_up)
+
+    # -- the caller's own
+
+    def say(self, operation: OwnWords, line: bytes) -> None:
+        """Write the next line of ``OwnWords``, if it is its turn."""
+        if operation is self.current and operation.answered:
+            self._write_words(operation, line)
+
+    def conclude(self, operation: OwnWords, *, succeeded: bool) -> None:
+        """End ``OwnWords``; a challenge that was left open is given up first."""
+        if operation is not self.current or not operation.answered:
+            return
+        if operation.challenged:
+            operation.answered = False
+            self._cancel(operation)
+        else:
+            self._end(operation, operation.reply, succeeded=succeeded)
+
+    def _write_words(self, operation: OwnWords, line: bytes) -> None:
+        words = line.split()
+        if operation.challenged:
+            verb, shown = Verb.SASL_RESPONSE, 0
+        else:
+            # Only the first line may wait in the queue, so all that could be said is known.
+            verb, shown = Verb.AUTH, 2 if words[0].upper() == b"AUTH" else 1
+        operation.answered = False
+        self._conversation.secrets += tuple(words[shown:])
+        told = b" ".join(words[:shown]) if len(words) > shown else None
+        self._conversation.write(verb, line, Expected.OWN_WORDS, operation, told)
+
+    def _on_words_answered(
+        self, reply: Reply, operation: Operation | None, expected: Expected
+    ) -> None:
+        assert isinstance(operation, OwnWords)
+        operation.answered = True
+        operation.reply = reply
+        if reply.code != 334 or not self._is_too_much(operation):
+            self._conversation.events.append(WordsAnswered(operation, reply))
 
     #: Which effects of replies this part carries out, and how.
     _ACTS: Final = (
         (Effect.CHALLENGED, _on_challenged),
         (Effect.AUTH_ENDED, _on_auth_ended),
+        (Effect.OWN_WORDS_ANSWERED, _on_words_answered),
     )

@@ -37,6 +37,14 @@ class ChallengeReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsAnswered:
+    """The peer answered a line of ``OwnWords``; go on with ``say`` or ``conclude``."""
+
+    operation: Operation
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
 class BodyWanted:
     """The peer is ready for the streamed body of this transaction."""
 
@@ -93,6 +101,7 @@ Event = (
     TLSAgreed
     | Ready
     | ChallengeReceived
+    | WordsAnswered
     | BodyWanted
     | BodyUnwanted
     | MarkDue

@@ -35,6 +35,7 @@ from txsmtpconn.session.client.transaction import (
     Authenticate,
     Command,
     Operation,
+    OwnWords,
     Phase,
     Reset,
     Transaction,
@@ -194,17 +195,7 @@ class ClientSession:
 
     def connection_lost(self, cause: SMTPError | None, now: float) -> Sequence[Event]:
         """The connection is gone: for ``cause``, or closed by the peer (None)."""
-        conversation = self._conversation
-        if conversation.state is State.QUITTING:
-            conversation.end(None)
-        elif conversation.state is not State.CLOSED:
-            # What was begun to be said may tell why; it decides nothing.
-            said = conversation.readable(conversation.parser.residue)
-            text = "the connection was closed"
-            conversation.end(
-                cause
-                or ConnectionLostError(text, response=said or None, command=conversation.command)
-            )
+        self._conversation.lost(cause)
         return self._report()
 
     def drained(self, now: float) -> None:
@@ -261,6 +252,15 @@ class ClientSession:
         """Answer the challenge received last; None gives the dialogue up (RFC 4954 section 4)."""
         self._dialogue.respond(data)
         return ()
+
+    def say(self, operation: OwnWords, line: bytes) -> None:
+        """Say the next line of a caller's own authentication, made by ``dialogue.own_words``."""
+        self._dialogue.say(operation, line)
+
+    def conclude(self, operation: OwnWords, *, succeeded: bool) -> Sequence[Event]:
+        """End a caller's own authentication; a challenge left open is given up first."""
+        self._dialogue.conclude(operation, succeeded=succeeded)
+        return self._report()
 
     def send_body(self, transaction: Transaction, chunk: bytes, now: float) -> Sequence[Event]:
         """Send the next octets of a streamed body."""
@@ -424,7 +424,7 @@ class ClientSession:
         if isinstance(operation, Command):
             shown = operation.line.split()[0] if operation.secret else None
             conversation.write(Verb.OTHER, operation.line, Expected.OPERATION, operation, shown)
-        elif isinstance(operation, Authenticate):
+        elif isinstance(operation, (Authenticate, OwnWords)):
             self._dialogue.begin(operation)
         else:
             conversation.enter(State.QUITTING)

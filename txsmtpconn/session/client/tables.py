@@ -111,6 +111,8 @@ class Expected(IntEnum):
     #: RSET, NOOP or another command that the caller asked for.
     OPERATION = 13
     QUIT = 14
+    #: A line of an authentication in the caller's own words.
+    OWN_WORDS = 15
 
     @property
     def text(self) -> str:
@@ -134,6 +136,7 @@ _TEXTS = {
     Expected.RSET: "RSET",
     Expected.OPERATION: "command",
     Expected.QUIT: "QUIT",
+    Expected.OWN_WORDS: "AUTH",
 }
 
 
@@ -163,6 +166,7 @@ class Effect(IntEnum):
     RESET = auto()
     RESET_REFUSED = auto()
     OPERATION_ENDED = auto()
+    OWN_WORDS_ANSWERED = auto()
     QUIT_ENDED = auto()
 
 
@@ -238,6 +242,13 @@ EFFECTS: Mapping[Expected, tuple[Effect, Effect, Effect, Effect, Mapping[int, Ef
         _E.QUIT_ENDED,
         _E.QUIT_ENDED,
         {421: _E.QUIT_ENDED},
+    ),
+    Expected.OWN_WORDS: (
+        _E.OWN_WORDS_ANSWERED,
+        _E.OWN_WORDS_ANSWERED,
+        _E.OWN_WORDS_ANSWERED,
+        _E.OWN_WORDS_ANSWERED,
+        {},
     ),
 }
 

@@ -64,6 +64,36 @@ class Authenticate(Operation):
         return f"Authenticate({self.mechanism!r})"
 
 
+class OwnWords(Operation):
+    """An authentication in the caller's own words: lines out, replies in, until it is concluded.
+
+    Attributes:
+        mechanism: What it is called.
+        line: The first line, made by ``wire.commands.command_line``.
+        secrets: What no reply to it may quote, besides what is said.
+        reply: The last reply, if there was one.
+    """
+
+    rounds = 0
+    #: Whether it is our turn to speak.
+    answered = False
+    reply: Reply | None = None
+    given_up: SMTPError | None = None
+
+    def __init__(self, mechanism: str, line: bytes, *, secrets: tuple[bytes, ...] = ()) -> None:
+        self.mechanism = mechanism
+        self.line = line
+        self.secrets = secrets
+
+    @property
+    def challenged(self) -> bool:
+        """Whether a challenge awaits its response."""
+        return self.answered and self.reply is not None and self.reply.code == 334
+
+    def __repr__(self) -> str:
+        return f"OwnWords({self.mechanism!r})"
+
+
 class Command(Operation):
     """A single command and its reply.
 
