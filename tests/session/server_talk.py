@@ -33,6 +33,7 @@ class Client:
 
     Args:
         decide: Given a question, what the application answers: None, a Reply, or LATER.
+        consents: Kinds of question that nobody is asked.
         **rules: Those of `ServerRules`.
 
     Attributes:
@@ -47,6 +48,7 @@ class Client:
         decide: Callable[[events.Event], Any] | None = None,
         *,
         tls: bool = False,
+        consents: frozenset[type] = frozenset(),
         **rules: Any,
     ) -> None:
         rules.setdefault("name", "mx.test")
@@ -58,7 +60,9 @@ class Client:
         self._decide = decide or (lambda _: None)
         self._content = b""
         self.session = ServerSession(
-            ServerRules(**rules), trace=lambda way, line, _: self.log.append((way.value, line, _))
+            ServerRules(**rules),
+            consents=consents,
+            trace=lambda way, line, _: self.log.append((way.value, line, _)),
         )
         self.session.connection_made(self.now, implicit_tls=tls)
         self.hears()

@@ -189,6 +189,15 @@ def test_a_secret_is_not_shown() -> None:
     assert caught.value.__suppress_context__
 
 
+def test_only_what_is_no_secret_is_remembered() -> None:
+    """MAIL and RCPT come again; a password that a confused client says out of turn may not stay."""
+    again = b"RCPT TO:<again@example.org>"
+    assert parse_command(again) is parse_command(again)
+    secrets = (b"AUTH PLAIN AHUAcHc=", b"c2VjcmV0", b"MAIL FROM:<a@b.example> " + b"x" * 250)
+    for line in secrets:
+        assert parse_command(line) is not parse_command(line)
+
+
 def test_commands_are_values() -> None:
     """Frozen and comparable."""
     assert Bdat(1, True) == Bdat(1, True) != Bdat(1, False)

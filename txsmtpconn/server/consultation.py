@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsmtpconn.server.hooks import SMTPRejection, settled
+from txsmtpconn.server.hooks import SMTPRejection, deferred_of
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
@@ -55,21 +55,22 @@ class Consultation:
             unwanted: Called with an answer that comes when nobody waits any more.
         """
         try:
-            result = settled(function(*arguments))
+            answer = function(*arguments)
+            awaited = None if answer is None else deferred_of(answer)
         except Exception:  # noqa: BLE001 - the application's; the client is told 451
             self._declined(self.refusal_of(Failure()))
             return
-        if not isinstance(result, Deferred):
-            then(result)
+        if awaited is None:
+            then(answer)
             return
-        self._pending = result
-        result.addCallbacks(
+        self._pending = awaited
+        awaited.addCallbacks(
             self._answered,
             self._failed,
-            callbackArgs=(result, then, unwanted),
-            errbackArgs=(result,),
+            callbackArgs=(awaited, then, unwanted),
+            errbackArgs=(awaited,),
         )
-        result.addErrback(self._broken)
+        awaited.addErrback(self._broken)
 
     def withdraw(self) -> None:
         """Wait no more, and let the application know by cancelling."""

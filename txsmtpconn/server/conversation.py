@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, DeadlineError
 from txsmtpconn.server.consultation import Consultation
 from txsmtpconn.server.dialogue import Dialogue
@@ -31,6 +30,16 @@ from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
+
+
+def consents(hooks: Hooks) -> frozenset[type[events.Question]]:
+    """Return the questions that an application with such hooks has no opinion about."""
+    asked = {
+        events.Secured: hooks.on_secure,
+        events.MailReceived: hooks.on_mail_from,
+        events.RcptReceived: hooks.on_rcpt_to,
+    }
+    return frozenset(question for question, hook in asked.items() if hook is None)
 
 
 class Conversation:
@@ -104,42 +113,34 @@ class Conversation:
             intake.abort(ConnectionLostError("the client left before the end of its message"))
         self._call_on_close()
 
-    def act(self, event: events.Event, now: float) -> None:
-        match event:
-            case events.DataReceived():
-                self._write_data(event.data)
-            case events.DataStarted():
-                self._ask_for_sink(event.envelope)
-            case events.DataEnded():
-                self._finish_data()
-            case events.DataRefused():
-                self._abort_data(SMTPRejection.of(event.reply))
-            case events.AuthStarted():
-                self._dialogue.begin(event.mechanism, event.initial)
-            case events.AuthContinued():
-                self._dialogue.go_on(event.response)
-            case events.AuthAbandoned():
-                self._dialogue.abandon()
-            case _:
-                self._act_on_client(event, now)
+    def act(self, event: events.Event) -> None:
+        """Act on what the session reports."""
+        self._ACTED_ON[type(event)](self, event)
 
-    def _act_on_client(self, event: events.Event, now: float) -> None:
-        match event:
-            case events.RcptReceived():
-                self._consult(self._hooks.on_rcpt_to, event.address, event.parameters)
-            case events.MailReceived():
-                self._consult(self._hooks.on_mail_from, event.address, event.parameters)
-            case events.Connected():
-                self._connected()
-            case events.Secured():
-                self._consult(self._hooks.on_secure)
-            case events.ClientIntroduced():
-                self._turned_away = self._introduced(event.attributes)
-                self._reply(None)
-            case events.TLSRequested():
-                self._start_tls()
-            case events.AnswerOverdue():
-                self._answer_overdue()
+    def _mail_received(self, event: events.MailReceived) -> None:
+        self._consult(self._hooks.on_mail_from, event.address, event.parameters)
+
+    def _rcpt_received(self, event: events.RcptReceived) -> None:
+        self._consult(self._hooks.on_rcpt_to, event.address, event.parameters)
+
+    def _secured(self, event: events.Secured) -> None:
+        self._consult(self._hooks.on_secure)
+
+    def _client_introduced(self, event: events.ClientIntroduced) -> None:
+        self._turned_away = self._introduced(event.attributes)
+        self._reply(None)
+
+    def _tls_requested(self, event: events.TLSRequested) -> None:
+        self._start_tls()
+
+    def _auth_started(self, event: events.AuthStarted) -> None:
+        self._dialogue.begin(event.mechanism, event.initial)
+
+    def _auth_continued(self, event: events.AuthContinued) -> None:
+        self._dialogue.go_on(event.response)
+
+    def _auth_abandoned(self, event: events.AuthAbandoned) -> None:
+        self._dialogue.abandon()
 
     def _consult(self, hook: Hook | None, *arguments: Any) -> None:
         """Let a hook decide about the question in hand; who has none consents."""
@@ -175,14 +176,14 @@ class Conversation:
         if self._smtp.question is not None:
             self._smtp.reply(reply, self._clock.seconds())
 
-    def _connected(self) -> None:
+    def _connected(self, event: events.Connected) -> None:
         if self._turned_away is not None:
             self._reply(self._turned_away)
         else:
             self._served = True
             self._consult(self._hooks.on_connect)
 
-    def _answer_overdue(self) -> None:
+    def _answer_overdue(self, event: events.AnswerOverdue) -> None:
         self._application.withdraw()
         self._dialogue.abandon()
         if self._intake is not None and not self._intake.is_open:
@@ -194,20 +195,20 @@ class Conversation:
 
     # -- mail data
 
-    def _ask_for_sink(self, envelope: Envelope) -> None:
+    def _data_started(self, event: events.DataStarted) -> None:
         if self._hooks.on_data is None:
             self._take_sink(None)
         else:
             self._application.ask(
                 self._hooks.on_data,
                 self._session,
-                envelope,
+                event.envelope,
                 then=self._take_sink,
                 unwanted=_abort_unwanted,
             )
 
     def _take_sink(self, sink: MessageSink | None) -> None:
-        if not self._smtp.question is not None:
+        if self._smtp.question is None:
             _abort_unwanted(sink)
             return
         self._intake = Intake(
@@ -230,11 +231,11 @@ class Conversation:
         self._give_up_on_sink(SMTPRejection.of(replies.LOCAL_ERROR))
         self._go_on()
 
-    def _write_data(self, data: bytes) -> None:
+    def _data_received(self, event: events.DataReceived) -> None:
         if self._intake is None:
             return
         try:
-            self._intake.write(data)
+            self._intake.write(event.data)
         except Exception as reason:  # noqa: BLE001 - the application's; the client is told 451
             self._give_up_on_sink(reason, self._application.refusal_of(Failure()))
 
@@ -245,13 +246,16 @@ class Conversation:
         self._smtp.refuse_data(reply)
         self._smtp.take_data(self._clock.seconds())
 
+    def _data_refused(self, event: events.DataRefused) -> None:
+        self._abort_data(SMTPRejection.of(event.reply))
+
     def _abort_data(self, reason: Exception) -> None:
         intake, self._intake = self._intake, None
         self.sink_busy = False
         if intake is not None:
             intake.abort(reason)
 
-    def _finish_data(self) -> None:
+    def _data_ended(self, event: events.DataEnded) -> None:
         if self._intake is None:
             self._reply(self._data_refusal)
         else:
@@ -259,9 +263,11 @@ class Conversation:
 
     def _finished(self, answer: FinalAnswer) -> None:
         self._intake = None
-        if not self._smtp.question is not None:
+        if self._smtp.question is None:
             return
-        if answer is None or isinstance(answer, Reply):
+        if answer is None:
+            self._reply(None)
+        elif isinstance(answer, Reply):
             self._answer_with([answer])
         else:
             self._answer_with(answer, each=True)
@@ -282,6 +288,24 @@ class Conversation:
         else:
             if isinstance(result, Deferred):
                 result.addErrback(lambda failure: self._log.failure("on_close failed", failure))
+
+    #: An event -> who acts on it.
+    _ACTED_ON: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {
+        events.Connected: _connected,
+        events.Secured: _secured,
+        events.ClientIntroduced: _client_introduced,
+        events.MailReceived: _mail_received,
+        events.RcptReceived: _rcpt_received,
+        events.DataStarted: _data_started,
+        events.DataReceived: _data_received,
+        events.DataEnded: _data_ended,
+        events.DataRefused: _data_refused,
+        events.AuthStarted: _auth_started,
+        events.AuthContinued: _auth_continued,
+        events.AuthAbandoned: _auth_abandoned,
+        events.TLSRequested: _tls_requested,
+        events.AnswerOverdue: _answer_overdue,
+    }
 
 
 def _abort_unwanted(sink: MessageSink | None) -> None:

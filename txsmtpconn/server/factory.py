@@ -12,6 +12,7 @@ from twisted.internet.protocol import ServerFactory
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.server_tls import ServerTLS
 from txsmtpconn.net.transcript import logger_for
+from txsmtpconn.server.conversation import consents
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.outlet import Outbox
@@ -47,6 +48,7 @@ class SMTPServerFactory(ServerFactory):
         self.clock = reactor
         self.options = ServerOptions() if options is None else options
         self.hooks = Hooks.of(hooks)
+        self.consents = consents(self.hooks)
         self.rules = self.options.rules(
             can_authenticate=self.hooks.on_auth is not None,
             knows_secrets=self.hooks.on_auth_secret is not None,

@@ -166,11 +166,16 @@ def as_reply(answer: object) -> Reply | None:
     return reply
 
 
+def deferred_of(result: Any) -> Deferred[Any] | None:
+    """Return what is to be awaited as a Deferred; None where the result is there already."""
+    if not hasattr(type(result), "__await__"):
+        return None
+    return result if isinstance(result, Deferred) else Deferred.fromCoroutine(_awaited(result))
+
+
 def settled(result: Any) -> Any:
     """Return a plain result as it is, and anything that is awaited as a Deferred."""
-    if result is None or isinstance(result, Deferred):
-        return result
-    return Deferred.fromCoroutine(_awaited(result)) if hasattr(result, "__await__") else result
+    return deferred_of(result) or result
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:

@@ -1,6 +1,6 @@
 """The server's Protocol: a `ServerSession` on a transport.
 
-One method writes (`_flush`), and it alone arms the timer; one loop (`_advance`) hands the session's
+One method writes (`_flush`), and it alone arms the timer; one loop (`_proceed`) hands the session's
 events to the conversation with the application. A hook that has not decided yet ends the loop, and
 its answer enters it again.
 """
@@ -79,7 +79,7 @@ class SMTPServerProtocol(Protocol):
 
     def make_session(self, trace: Trace | None) -> ServerSession:
         """Make the session; called once, by `__init__`."""
-        return ServerSession(self.factory.rules, trace=trace)
+        return ServerSession(self.factory.rules, consents=self.factory.consents, trace=trace)
 
     @property
     def is_served(self) -> bool:
@@ -125,8 +125,9 @@ class SMTPServerProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take octets."""
-        self._smtp.receive_data(data, self._clock.seconds())
-        self._advance()
+        now = self._clock.seconds()
+        self._smtp.receive_data(data, now)
+        self._proceed(now)
 
     def handshakeCompleted(self) -> None:
         """Go on in TLS, if it was we who asked for it."""
@@ -195,40 +196,43 @@ class SMTPServerProtocol(Protocol):
         return self.transport
 
     def _advance(self) -> None:
+        self._proceed(self._clock.seconds())
+
+    def _proceed(self, now: float) -> None:
         """Act on all that the session has to tell, then write what it has to say."""
         if self._advancing or self._gone:
             return
         self._advancing = True
-        now = self._clock.seconds()
         conversation, next_event = self._conversation, self._smtp.next_event
         try:
             while not (self._output_blocked or conversation.sink_busy):
                 event = next_event(now)
                 if event is None:
                     break
-                conversation.act(event, now)
+                conversation.act(event)
         finally:
             self._advancing = False
-        self._flush(now)
+        self._flush()
 
-    def _flush(self, now: float) -> None:
+    def _flush(self) -> None:
         """Write, arm the timer, and close or stop reading if it is time to."""
-        smtp, transport = self._smtp, self._transport
+        smtp = self._smtp
         data = smtp.data_to_send()
         if data:
             self._outlet.write(data)
         self._deadline.set(smtp.next_deadline())
-        if smtp.aborting:
-            transport.abortConnection()
-        elif smtp.closing:
-            self._leave()
+        if smtp.closing:
+            if smtp.aborting:
+                self._transport.abortConnection()
+            else:
+                self._leave()
         elif smtp.waiting_octets > WAITING_OCTETS:
             if not self._reading_paused:
                 self._reading_paused = True
-                transport.pauseProducing()
+                self._transport.pauseProducing()
         elif self._reading_paused:
             self._reading_paused = False
-            transport.resumeProducing()
+            self._transport.resumeProducing()
 
     def _leave(self) -> None:
         """Close behind the last reply.
@@ -258,7 +262,7 @@ class SMTPServerProtocol(Protocol):
 
     def _start_tls(self) -> None:
         self._awaiting_handshake = True
-        self._flush(self._clock.seconds())
+        self._flush()
         self._outlet.wrap()
         context = self.factory.options.tls
         if context is not None:

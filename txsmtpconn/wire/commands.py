@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
@@ -263,6 +264,12 @@ _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: ([!-~]+))?")
 # String = Atom / Quoted-string (RFC 5321 section 4.1.2), several of them tolerated
 _STRINGS = re.compile(rb'(?:[^"\\]|"(?:[^"\\]|\\.)*+")*+')
 
+# Commands that are remembered once they were read, if they were right and not too long: commands
+# that may come again, never what might be a secret.
+_RECURRENT = frozenset((b"MAIL", b"RCPT", b"mail", b"rcpt"))
+_KNOWN_LINE_OCTETS = 256
+_KNOWN_LINES = 1024
+
 # Commands that RFC 5321 and its predecessors know and we do not do.
 _NOT_IMPLEMENTED = frozenset((b"ATRN", b"ETRN", b"SAML", b"SEND", b"SOML", b"TURN"))
 
@@ -281,6 +288,12 @@ def parse_command(line: bytes) -> Command:
         CommandError: with the reply to send. After a refused BDAT nobody knows how many
             octets follow, so the connection must close behind the reply.
     """
+    if line[:4] in _RECURRENT and len(line) <= _KNOWN_LINE_OCTETS:
+        return _parse_recurrent(line)
+    return _parse(line)
+
+
+def _parse(line: bytes) -> Command:
     if not _PRINTABLE_OR_UTF8.fullmatch(line):
         raise _refusal(501, "5.5.2 Control character in command")
     word, _, argument = line.rstrip(b" ").partition(b" ")
@@ -297,6 +310,10 @@ def parse_command(line: bytes) -> Command:
     if not verb:
         raise _refusal(500, "5.5.2 Command expected")
     return Unknown(verb.decode("ascii"), argument)
+
+
+# One sender's messages come in a row, and many clients send to the same few recipients.
+_parse_recurrent = lru_cache(maxsize=_KNOWN_LINES)(_parse)
 
 
 def parse_response(line: bytes) -> bytes | None:
@@ -389,20 +406,10 @@ def _text_argument(argument: bytes) -> str:
     return text
 
 
-def _read_vrfy(_verb: bytes, argument: bytes) -> Vrfy:
+def _needed(argument: bytes) -> str:
     if not argument:
         raise _refusal(501, "5.5.4 Argument needed")
-    return Vrfy(_text_argument(argument))
-
-
-def _read_expn(_verb: bytes, argument: bytes) -> Expn:
-    if not argument:
-        raise _refusal(501, "5.5.4 Argument needed")
-    return Expn(_text_argument(argument))
-
-
-def _read_help(_verb: bytes, argument: bytes) -> Help:
-    return Help(_text_argument(argument))
+    return _text_argument(argument)
 
 
 def _alone(command: Command) -> Callable[[bytes, bytes], Command]:
@@ -430,7 +437,7 @@ _READERS: dict[bytes, Callable[[bytes, bytes], Command]] = {
     b"RSET": _alone(Rset()),
     b"NOOP": _read_noop,
     b"QUIT": _alone(Quit()),
-    b"VRFY": _read_vrfy,
-    b"EXPN": _read_expn,
-    b"HELP": _read_help,
+    b"VRFY": lambda _, argument: Vrfy(_needed(argument)),
+    b"EXPN": lambda _, argument: Expn(_needed(argument)),
+    b"HELP": lambda _, argument: Help(_text_argument(argument)),
 }

@@ -76,6 +76,17 @@ def test_no_command_is_looked_at_before_the_last_one_is_answered() -> None:
     assert codes(client.answers(None)) == [250, 250, 250, 221]
 
 
+def test_a_question_that_nobody_wants_to_hear_is_consented_to() -> None:
+    """The client hears the same; the application hears only what it has an opinion about."""
+    asked, unasked = Client(), Client(consents=frozenset((events.MailReceived, events.Secured)))
+    whole = OPENING + b"x\r\n.\r\nQUIT\r\n"
+    assert unasked.says(whole) == asked.says(whole)
+    assert unasked.events == [
+        event for event in asked.events if not isinstance(event, events.MailReceived)
+    ]
+    assert len(unasked.seen(events.DataStarted)) == 1
+
+
 def test_an_answer_without_a_question_is_the_callers_mistake() -> None:
     """Also the second answer to one question, and an answer of the wrong kind."""
     client = Client()

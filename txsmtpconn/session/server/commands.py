@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from txsmtpconn.session.server import replies
-from txsmtpconn.session.server.dialogue import refuses
+from txsmtpconn.session.server.dialogue import Answered, refuses
 from txsmtpconn.session.server.events import (
     AuthAbandoned,
     AuthContinued,
     AuthStarted,
-    ClientIntroduced,
-    Connected,
-    DataEnded,
     DataStarted,
     MailReceived,
     Question,
     RcptReceived,
-    Secured,
     TLSRequested,
 )
 from txsmtpconn.session.server.introduction import Introductions
 from txsmtpconn.session.server.lines import LineError
-from txsmtpconn.session.server.tables import (
-    HTTP_VERBS,
-    LEGALITY,
-    Phase,
-    Reading,
-)
+from txsmtpconn.session.server.tables import HTTP_VERBS, Phase, Reading
 from txsmtpconn.session.server.transaction import IncomingTransaction
-from txsmtpconn.session.trace import Direction
+from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire import commands
 from txsmtpconn.wire.commands import Command, parse_command, parse_response
 from txsmtpconn.wire.errors import CommandError
@@ -38,6 +29,11 @@ from txsmtpconn.wire.limits import AUTHENTICATION_LINE
 from txsmtpconn.wire.parameters import MailParameters, RcptParameters
 from txsmtpconn.wire.path import Mailbox
 from txsmtpconn.wire.reply import Reply
+
+# Looked at for every command: to find them in their class takes longer.
+_COMMANDS: Final = Reading.COMMANDS
+_DATA: Final = Reading.DATA
+_CHUNK: Final = Reading.CHUNK
 
 _NO_PARAMETERS = MailParameters()
 _NO_RCPT_PARAMETERS = RcptParameters()
@@ -49,13 +45,13 @@ class ServerCommands(Introductions):
     def _read(self, now: float) -> bool:
         """Read what stands at the front of the backlog; False if it is not all there yet."""
         reading = self.reading
-        if self._backlog.empty and reading is not Reading.CHUNK:
+        if self._backlog.empty and reading is not _CHUNK:
             return False  # an empty chunk is whole without an octet
-        if reading is Reading.COMMANDS:
+        if reading is _COMMANDS:
             return self._read_command(now)
-        if reading is Reading.DATA:
+        if reading is _DATA:
             return self._read_data()
-        if reading is Reading.CHUNK:
+        if reading is _CHUNK:
             return self._read_chunk()
         return reading is Reading.SASL_RESPONSE and self._read_sasl_response()
 
@@ -74,47 +70,51 @@ class ServerCommands(Introductions):
         try:
             command = parse_command(line)
         except CommandError as error:
-            self._trace_command(line)
+            if self._trace is not None:
+                self._trace_command(self._trace, line)
             self._refuse(error.reply)
             if line[:4].upper() == b"BDAT":
                 # Nobody knows how many octets of mail data follow, to be taken for commands.
                 self._leave()
             return True
-        self._trace_command(line)
+        if self._trace is not None:
+            self._trace_command(self._trace, line)
         self._obey(command, now)
         return True
 
-    def _trace_command(self, line: bytes) -> None:
-        if self._trace is None:
-            return
+    @staticmethod
+    def _trace_command(trace: Trace, line: bytes) -> None:
         if line[:4].upper() != b"AUTH":
-            self._trace(Direction.SENT, line, False)
+            trace(Direction.SENT, line, False)
             return
         # What follows the mechanism is a secret even where the line is none that we understand.
         verb, *words = line.split(None, 2)
         if len(verb) > 4:
-            self._trace(Direction.SENT, verb[:4], True)
+            trace(Direction.SENT, verb[:4], True)
         else:
-            self._trace(Direction.SENT, b" ".join((verb, *words[:1])), len(words) > 1)
+            trace(Direction.SENT, b" ".join((verb, *words[:1])), len(words) > 1)
 
     # -- commands
 
     def _obey(self, command: Command, now: float) -> None:
         """Carry out a command, or say why not."""
         verb = command.verb
-        if isinstance(command, commands.Unknown) and verb not in self._PRIVATE:
-            self._unknown(verb)
-            return
-        refusal = (
-            self.rules.refusal(verb, secure=self.secure, authenticated=self.identity is not None)
-            or LEGALITY[self.phase, verb]
-        )
+        legality = self.rules.legality[self.secure, self.identity is not None]
+        refusal = legality[self.phase].get(verb)
         if refusal is None:
             self._OBEYED[type(command)](self, command, now)
         elif isinstance(command, commands.Bdat):
             self._swallow_chunk(command, refusal, now)
         else:
             self._refuse(refusal)
+
+    def _other(self, command: commands.Unknown, now: float) -> None:
+        """Carry out a command that is not SMTP's, or say that nobody knows it."""
+        private = self._PRIVATE.get(command.verb)
+        if private is not None:
+            private(self, command.argument, now)
+        else:
+            self._unknown(command.verb)
 
     def _unknown(self, verb: str) -> None:
         if verb in HTTP_VERBS:
@@ -125,10 +125,6 @@ class ServerCommands(Introductions):
             self._show_out(farewell)
         else:
             self._refuse(replies.NOT_RECOGNISED)
-
-    def _private(self, command: commands.Unknown, now: float) -> None:
-        """Carry out a command that is not SMTP's."""
-        self._PRIVATE[command.verb](self, command.argument, now)
 
     def _idle(self, reply: Reply) -> None:
         """Answer a command that brings no mail forward."""
@@ -170,7 +166,7 @@ class ServerCommands(Introductions):
         else:
             self._ask(MailReceived(path.text, parameters))
 
-    def _mail_answered(self, question: MailReceived, reply: Reply | None) -> None:
+    def _mail_answered(self, question: MailReceived, reply: Reply | None, now: float) -> None:
         if refuses(reply):
             assert reply is not None
             self._refuse(reply)
@@ -202,7 +198,7 @@ class ServerCommands(Introductions):
         else:
             self._ask(RcptReceived(self._qualified(path), parameters))
 
-    def _rcpt_answered(self, question: RcptReceived, reply: Reply | None) -> None:
+    def _rcpt_answered(self, question: RcptReceived, reply: Reply | None, now: float) -> None:
         assert self._transaction is not None
         if refuses(reply):
             assert reply is not None
@@ -268,7 +264,9 @@ class ServerCommands(Introductions):
         else:
             self._ask(AuthStarted(command.mechanism, command.initial))
 
-    def _auth_answered(self, reply: Reply | None) -> None:
+    def _auth_answered(
+        self, question: AuthStarted | AuthContinued, reply: Reply | None, now: float
+    ) -> None:
         self.reading = Reading.COMMANDS
         if not refuses(reply):
             self._say(reply or replies.AUTHENTICATED)
@@ -310,23 +308,7 @@ class ServerCommands(Introductions):
 
     def _answer(self, question: Question, reply: Reply | None, now: float) -> None:
         """Act on the application's answer to a question."""
-        match question:
-            case RcptReceived():
-                self._rcpt_answered(question, reply)
-            case MailReceived():
-                self._mail_answered(question, reply)
-            case DataEnded():
-                self._data_ended(reply)
-            case DataStarted():
-                self._data_answered(reply, now)
-            case Connected():
-                self._connected(reply, now)
-            case Secured():
-                self._secured(reply, now)
-            case AuthStarted() | AuthContinued():
-                self._auth_answered(reply)
-            case ClientIntroduced():
-                self._introduced(question, reply, now)
+        self.ANSWERED[type(question)](self, question, reply, now)
 
     #: A legal command -> who carries it out.
     _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {
@@ -342,5 +324,13 @@ class ServerCommands(Introductions):
         commands.Quit: _quit,
         commands.StartTLS: _starttls,
         commands.Auth: _auth,
-        commands.Unknown: _private,
+        commands.Unknown: _other,
+    }
+
+    ANSWERED: ClassVar[Answered] = {
+        **Introductions.ANSWERED,
+        MailReceived: _mail_answered,
+        RcptReceived: _rcpt_answered,
+        AuthStarted: _auth_answered,
+        AuthContinued: _auth_answered,
     }

@@ -8,12 +8,20 @@ knows only those below it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.caps import DataPace, Tally
 from txsmtpconn.session.server.data import MailData
-from txsmtpconn.session.server.events import DataRefused, Event, Question, Secured
+from txsmtpconn.session.server.events import (
+    Connected,
+    DataRefused,
+    Event,
+    Question,
+    Secured,
+)
 from txsmtpconn.session.server.lines import Backlog
 from txsmtpconn.session.server.rules import ServerRules
 from txsmtpconn.session.server.tables import Phase, Reading
@@ -30,6 +38,9 @@ def refuses(reply: Reply | None) -> bool:
 
 
 _NOTHING_TOLD: Attributes = MappingProxyType({})
+
+
+Answered = Mapping[type, Callable[[Any, Any, Reply | None, float], None]]
 
 
 class ServerDialogue:
@@ -115,7 +126,7 @@ class ServerDialogue:
 
     # -- the greeting
 
-    def _connected(self, reply: Reply | None, now: float) -> None:
+    def _connected(self, question: Connected, reply: Reply | None, now: float) -> None:
         if reply is not None and refuses(reply):
             # RFC 5321 section 4.3.2: a greeting is 220, 554 or 421, where it is ours to choose.
             self._show_out(replies.NO_SERVICE if reply is replies.LOCAL_ERROR else reply)
@@ -124,7 +135,7 @@ class ServerDialogue:
         else:
             self._greet(now)
 
-    def _secured(self, reply: Reply | None, now: float) -> None:
+    def _secured(self, question: Secured, reply: Reply | None, now: float) -> None:
         if self._greeted:
             # After STARTTLS it is the client's turn: a refusal waits for its first command.
             self._refusal = reply if refuses(reply) else None
@@ -146,3 +157,6 @@ class ServerDialogue:
         self._say(Reply.of(220, f"{rules.name} {protocol} {rules.banner}".rstrip()))
         self._greeted = True
         self.reading = Reading.COMMANDS
+
+    #: A question -> who acts on its answer; each layer adds its own.
+    ANSWERED: ClassVar[Answered] = {Connected: _connected, Secured: _secured}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.caps import DataPace
 from txsmtpconn.session.server.data import MailData
-from txsmtpconn.session.server.dialogue import ServerDialogue, refuses
-from txsmtpconn.session.server.events import DataEnded, DataReceived, DataRefused
+from txsmtpconn.session.server.dialogue import Answered, ServerDialogue, refuses
+from txsmtpconn.session.server.events import (
+    DataEnded,
+    DataReceived,
+    DataRefused,
+    DataStarted,
+)
 from txsmtpconn.session.server.tables import Phase, Reading
 from txsmtpconn.session.trace import Direction
 from txsmtpconn.wire import commands
@@ -28,7 +35,7 @@ class MailDataIntake(ServerDialogue):
         self._begin_chunk(command, now)
         self._chunk_refusal = reply
 
-    def _data_answered(self, reply: Reply | None, now: float) -> None:
+    def _data_answered(self, question: DataStarted, reply: Reply | None, now: float) -> None:
         assert self._transaction is not None
         chunked = self.reading is Reading.CHUNK
         if refuses(reply):
@@ -86,7 +93,7 @@ class MailDataIntake(ServerDialogue):
             return 1
         return len(self._transaction.recipients)
 
-    def _data_ended(self, reply: Reply | None) -> None:
+    def _data_ended(self, question: DataEnded, reply: Reply | None, now: float) -> None:
         self._end_data([reply or replies.MESSAGE_OK] * self._final_replies())
 
     def _end_data(self, answers: list[Reply]) -> None:
@@ -144,3 +151,9 @@ class MailDataIntake(ServerDialogue):
         elif mail_data.refusal is not None and not mail_data.abandoned:
             mail_data.abandoned = True
             self._facts.append(DataRefused(mail_data.refusal))
+
+    ANSWERED: ClassVar[Answered] = {
+        **ServerDialogue.ANSWERED,
+        DataStarted: _data_answered,
+        DataEnded: _data_ended,
+    }

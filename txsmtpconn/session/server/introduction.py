@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from txsmtpconn.session.server import replies
-from txsmtpconn.session.server.dialogue import refuses
+from txsmtpconn.session.server.dialogue import Answered, refuses
 from txsmtpconn.session.server.events import ClientIntroduced, Connected
 from txsmtpconn.session.server.intake import MailDataIntake
 from txsmtpconn.session.server.tables import Phase, Reading
@@ -53,6 +53,8 @@ class Introductions(MailDataIntake):
         else:
             self.forwarded = {**self.forwarded, **told}
             self._say(replies.OK)
+
+    ANSWERED: ClassVar[Answered] = {**MailDataIntake.ANSWERED, ClientIntroduced: _introduced}
 
     #: The verbs, and who carries them out. They are no SMTP, so the parser does not know them.
     _PRIVATE: ClassVar[Mapping[str, Callable[[Any, bytes, float], None]]] = {

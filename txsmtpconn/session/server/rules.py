@@ -7,11 +7,14 @@ moment is in `session.server.tables`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 
 from txsmtpconn.session.dialect import SMTP, Dialect
 from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.tables import LEGALITY, VERBS, Phase
 from txsmtpconn.wire.parameters import MailParameters
 from txsmtpconn.wire.reply import Reply
 
@@ -70,6 +73,10 @@ class ServerTimeouts:
     close: float = 10.0
 
 
+#: Phase -> verb -> the reply that refuses it; None where it may be obeyed.
+Legality = Mapping[Phase, Mapping[str, Reply | None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRules:
     """One server's policy, shared by all its sessions.
@@ -102,6 +109,8 @@ class ServerRules:
         xforward: The same of XFORWARD.
         greet_delay: Seconds before the greeting; who talks earlier is shown out.
         timeouts: Deadlines.
+        legality: (secure, authenticated) -> the table of what is refused on such a connection,
+            whether by these rules or for the moment.
     """
 
     name: str
@@ -131,6 +140,7 @@ class ServerRules:
     greet_delay: float = 0.0
     timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
     _offered: frozenset[str] = field(init=False, repr=False, compare=False)
+    legality: Mapping[tuple[bool, bool], Legality] = field(init=False, repr=False, compare=False)
 
     @property
     def hello_verbs(self) -> tuple[str, ...]:
@@ -148,6 +158,17 @@ class ServerRules:
     def __post_init__(self) -> None:
         auth = ("AUTH",) if self.auth_mechanisms else ()
         object.__setattr__(self, "_offered", self.extensions.union(auth))
+        tables = {kind: self._table(*kind) for kind in product((False, True), repeat=2)}
+        object.__setattr__(self, "legality", tables)
+
+    def _table(self, secure: bool, authenticated: bool) -> Legality:
+        always = {
+            verb: self.refusal(verb, secure=secure, authenticated=authenticated) for verb in VERBS
+        }
+        return {
+            phase: {verb: always[verb] or LEGALITY[phase, verb] for verb in VERBS}
+            for phase in Phase
+        }
 
     def offers_starttls(self, *, secure: bool) -> bool:
         """Tell whether STARTTLS is listed."""

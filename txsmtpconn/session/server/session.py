@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Final
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.commands import ServerCommands
@@ -24,6 +25,7 @@ from txsmtpconn.session.server.events import (
     Connected,
     DataEnded,
     Event,
+    Question,
     Secured,
 )
 from txsmtpconn.session.server.rules import ServerRules
@@ -32,12 +34,19 @@ from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
+# Looked at whenever something happens: to find them in their class takes longer.
+_GREETING: Final = Reading.GREETING
+_HANDSHAKE: Final = Reading.HANDSHAKE
+_COMMANDS: Final = Reading.COMMANDS
+_NOTHING: Final = Reading.NOTHING
+
 
 class ServerSession(ServerCommands):
     """One conversation with one client.
 
     Args:
         rules: The server's policy.
+        consents: The kinds of question that nobody wants to hear: they are consented to at once.
         trace: Sees each line, named from the client's side; None costs nothing.
 
     Attributes:
@@ -53,8 +62,15 @@ class ServerSession(ServerCommands):
         aborting: Close it at once: the peer had its time.
     """
 
-    def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        rules: ServerRules,
+        *,
+        consents: frozenset[type[Question]] = frozenset(),
+        trace: Trace | None = None,
+    ) -> None:
         super().__init__(rules, trace=trace)
+        self._consents = consents
         self.aborting = False
         self._deadline: float | None = None
         self._session_end: float | None = None
@@ -119,10 +135,10 @@ class ServerSession(ServerCommands):
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take octets from the transport."""
-        if self.reading is Reading.NOTHING:
+        if self.reading is _NOTHING:
             return
         self._backlog.append(data)
-        if self.reading is Reading.GREETING and self.question is None:
+        if self.reading is _GREETING and self.question is None:
             self._greet(now)
 
     def input_ended(self) -> None:
@@ -163,12 +179,12 @@ class ServerSession(ServerCommands):
         if self._deadline is None or now < self._deadline:
             return
         self._deadline = None
-        if self._blocked or self.reading in (Reading.NOTHING, Reading.HANDSHAKE):
+        if self._blocked or self.reading in (_NOTHING, _HANDSHAKE):
             self._leave()
             self.aborting = True
         elif self.question is not None or (self._pace is not None and self._pace.held):
             self._facts.append(AnswerOverdue())
-        elif self.reading is Reading.GREETING:
+        elif self.reading is _GREETING:
             self._greet(now)
         elif self._session_end is not None and now >= self._session_end:
             self._show_out(replies.SESSION_TOO_LONG)
@@ -180,18 +196,24 @@ class ServerSession(ServerCommands):
 
     def next_event(self, now: float) -> Event | None:
         """Return the next fact, or None once there is nothing to do before the next input."""
-        while not self._facts:
+        facts = self._facts
+        while True:
+            while facts:
+                fact = facts.popleft()
+                if type(fact) not in self._consents:
+                    return fact
+                if fact is self.question:
+                    self.reply(None, now)
             if self.question is None:
                 if self._read(now):
                     self._moved = True
                     continue
-                if self._input_ended and self.reading is not Reading.NOTHING:
+                if self._input_ended and self.reading is not _NOTHING:
                     self._leave()
                     continue
             if self._moved:
                 self._renew(now)
             return None
-        return self._facts.popleft()
 
     def data_to_send(self) -> bytes:
         """Return all that is to be written now."""
@@ -281,24 +303,24 @@ class ServerSession(ServerCommands):
         """Set the deadline that fits what the session waits for."""
         self._moved = False
         timeouts = self.rules.timeouts
+        reading, pace = self.reading, self._pace
         if self._blocked:
             self._deadline = now + timeouts.block
         elif self.question is not None:
             ending = isinstance(self.question, DataEnded)
             self._deadline = now + (timeouts.mark if ending else timeouts.answer)
-        elif self.reading is Reading.NOTHING:
+        elif reading is _NOTHING:
             self._deadline = now + timeouts.close
-        elif self.reading is Reading.GREETING:
+        elif reading is _GREETING:
             self._deadline = self._greet_at
-        elif self.reading is Reading.HANDSHAKE:
+        elif reading is _HANDSHAKE:
             self._deadline = now + timeouts.tls
-        elif self._pace is not None and self._pace.held:
+        elif pace is not None and pace.held:
             self._deadline = now + timeouts.mark
         else:
-            reads_data = self._pace is not None and self.reading is not Reading.COMMANDS
-            until = (
-                self._pace.deadline(now) if self._pace and reads_data else now + timeouts.command
-            )
-            if self._session_end is not None:
-                until = min(until, self._session_end)
-            self._deadline = until
+            if pace is None or reading is _COMMANDS:
+                until = now + timeouts.command
+            else:
+                until = pace.deadline(now)
+            end = self._session_end
+            self._deadline = until if end is None or until < end else end

@@ -10,13 +10,13 @@ The documentation draws its diagram from the table, and a test walks the full pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """How far the conversation has come, where a command is awaited."""
 
     #: The greeting has been given; neither EHLO, HELO nor LHLO has been accepted.
@@ -31,7 +31,7 @@ class Phase(Enum):
     CHUNKS = auto()
 
 
-class Reading(Enum):
+class Reading(IntEnum):
     """What the octets that come next are."""
 
     #: Too early: our greeting is not out (RFC 5321 section 4.3.1).
