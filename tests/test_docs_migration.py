@@ -181,7 +181,6 @@ def test_what_the_rows_are_held_to() -> None:
     for name in ("nothing", "SMTPError.nothing", "Envelope(nothing)", "txsmtpconn.nothing"):
         with pytest.raises(Absent):
             resolve(name)
-    assert unavailable("ConnectionOptions.proxy")
     assert not unavailable("ConnectionOptions.name")
 
 

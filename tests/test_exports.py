@@ -39,6 +39,7 @@ PUBLIC = {
     "Envelope",
     "Recipient",
     "RecipientOutcome",
+    "ProxyOptions",
     "SMTPConnection",
     "SMTPConnectionFactory",
     "SMTPError",

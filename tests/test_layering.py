@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # an extra (gssapi), pytest aside.
 CORE_MAY_USE = {"wire": {"idna"}, "sasl": {"gssapi"}}
 GLUE_MAY_USE = {"OpenSSL", "cryptography", "idna", "service_identity", "twisted", "zope"}
-ROOM_MAY_USE = {"testing": {"pytest"}}
+ROOM_MAY_USE = {"client": {"h11"}, "testing": {"pytest"}}
 
 MAY_IMPORT_REACTOR = {"cli.py", "net/clock.py", "tap.py", "tap_sink.py"}
 

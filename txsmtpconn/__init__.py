@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from txsmtpconn.client import SMTPConnection as SMTPConnection
     from txsmtpconn.client import SMTPConnectionFactory as SMTPConnectionFactory
     from txsmtpconn.client import connect as connect
+    from txsmtpconn.client.proxy import ProxyOptions as ProxyOptions
     from txsmtpconn.envelope import DSN as DSN
     from txsmtpconn.envelope import Envelope as Envelope
     from txsmtpconn.envelope import Recipient as Recipient
@@ -65,6 +66,7 @@ _HOMES = {
         "SMTPConnection",
         "SMTPConnectionFactory",
     ),
+    "txsmtpconn.client.proxy": ("ProxyOptions",),
     "txsmtpconn.envelope": ("DSN", "Envelope", "Recipient"),
     "txsmtpconn.errors": (
         "AuthenticationError",

@@ -118,7 +118,6 @@ def test_the_flags_say_when_to_turn_to_tls(given: dict[str, Any], security: Secu
         {"custom_auth": {5: print}},
         {"custom_auth": {"X-FOO": "handler"}},
         {"custom_auth": {"X-FOO": print, "x-foo": print}},
-        {"proxy": "socks5://localhost"},
         {"pipelining": "yes"},
         {"chunking": "never"},
         {"logger": 5},

@@ -23,7 +23,7 @@ from txsmtpconn import (
     SocketError,
     TLSError,
 )
-from txsmtpconn.client.roads import _BoundedReceiver, connection_error, endpoint_for
+from txsmtpconn.client.roads import connection_error, endpoint_for
 
 # Before 25.5 Twisted's own reactor for tests had no name resolver of the new kind.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing HostnameEndpoint a reactor that")
@@ -96,26 +96,3 @@ def test_a_failure_says_where(options: dict[str, Any], where: str) -> None:
     """The path, or host and port."""
     found = connection_error(Failure(error.ConnectError()), ConnectionOptions(**options))
     assert str(found).startswith(where)
-
-
-def test_a_resolution_ends_once() -> None:
-    """What comes after the deadline reaches nobody."""
-    heard: list[str] = []
-
-    class Receiver:
-        def resolutionBegan(self, _: object) -> None:  # noqa: N802
-            heard.append("began")
-
-        def addressResolved(self, address: object) -> None:  # noqa: N802
-            heard.append(f"address {address}")
-
-        def resolutionComplete(self) -> None:  # noqa: N802
-            heard.append("complete")
-
-    receiver = _BoundedReceiver(Receiver())
-    receiver.resolutionBegan(None)  # type: ignore[arg-type]
-    receiver.addressResolved("one")
-    receiver.resolutionComplete()
-    receiver.addressResolved("two")
-    receiver.resolutionComplete()
-    assert heard == ["began", "address one", "complete"]

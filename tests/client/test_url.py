@@ -117,7 +117,7 @@ def test_tls_options_are_nested() -> None:
         "smtp://mx.test?connection_timeout=x",
         "smtp://mx.test?name=a%0D%0Ab",
         "smtp://mx.test?name=%FF",
-        "smtp://mx.test?proxy=http://p.test",
+        "smtp://mx.test?proxy=ftp://p.test",
         "smtp://mx%0d%0a.test",
         "smtp://%FF@mx.test",
         "lmtp+unix://",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
@@ -16,6 +17,7 @@ from txsmtpconn.client.roads import connection_error, endpoint_for, leads_to_add
 from txsmtpconn.errors import ConfigError, DeadlineError, SMTPError, SocketError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.patience import patiently
 
 
 def connect(
@@ -77,31 +79,19 @@ async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
         return await _Dialled(reactor, options).dial()
     factory = SMTPConnectionFactory(reactor, options)
     endpoint: Any = endpoint_for(reactor, options)
-    connecting = maybeDeferred(endpoint.connect, factory)
-    # What cancelling makes of an endpoint's Deferred is its own affair (a failed name lookup, for
-    # one), so who cancelled, and why, is noted here.
-    ended: SMTPError | None = None
-
-    def end(reason: SMTPError) -> None:
-        nonlocal ended
-        ended = reason
-        connecting.cancel()
-
-    def give_up() -> None:
-        end(_out_of_time(options))
-
-    watched: Deferred[Any] = Deferred(lambda _: end(_cancelled()))
-    connecting.chainDeferred(watched)
-    timer = None if watched.called else reactor.callLater(options.connection_timeout, give_up)
+    assert options.connection_timeout is not None
     try:
-        connection = await watched
+        connection = await patiently(
+            reactor,
+            options.connection_timeout,
+            maybeDeferred(endpoint.connect, factory),
+            late=partial(_out_of_time, options),
+            cancelled=_cancelled,
+        )
+    except SMTPError:
+        raise
     except Exception as reason:
-        if ended is not None:
-            raise ended from None
         raise connection_error(Failure(), options) from reason
-    finally:
-        if timer is not None and timer.active():
-            timer.cancel()
     if not isinstance(connection, SMTPConnection):
         # A wrapping endpoint may return its own protocol.
         connection = getattr(connection, "wrappedProtocol", connection)

@@ -13,7 +13,7 @@ from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.client.protocol import SMTPConnection
 from txsmtpconn.client.roads import connection_error
 from txsmtpconn.client.waiters import Waiters
-from txsmtpconn.errors import SMTPError
+from txsmtpconn.errors import ConfigError, SMTPError
 
 
 class SMTPConnectionFactory(ClientFactory):
@@ -31,6 +31,7 @@ class SMTPConnectionFactory(ClientFactory):
 
     noisy = False
     protocol = SMTPConnection
+    _stray = False
 
     def __init__(
         self, reactor: Any, options: ConnectionOptions, *, clock: IReactorTime | None = None
@@ -53,12 +54,21 @@ class SMTPConnectionFactory(ClientFactory):
         connection.when_ready().addCallbacks(self._became_ready, self._failed)
         return connection
 
+    def startedConnecting(self, connector: IConnector) -> None:  # noqa: N802
+        if self._options.proxy is not None:
+            # This is the reactor's `connectTCP`, on its way past the proxy.
+            self._stray = True
+            connector.stopConnecting()
+
     def clientConnectionFailed(
         self,
         connector: IConnector,
         reason: Failure,
     ) -> None:
-        self._tell().fail(connection_error(reason, self._options))
+        error = connection_error(reason, self._options)
+        if self._stray:
+            error = ConfigError("option proxy needs its endpoint: use connect(), or endpoint_for()")
+        self._tell().fail(error)
 
     def _became_ready(self, connection: SMTPConnection) -> None:
         self._tell().fire(connection)

@@ -1,7 +1,7 @@
 """What a connection may be told, checked when it is told.
 
 The names are those of Nodemailer's smtp-connection in Python's spelling; durations are seconds.
-Every option is either obeyed or refused: one whose work does not exist yet is a `ConfigError`.
+Every option is either obeyed or refused.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from twisted.logger import Logger
 
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.custom import CustomAuth
+from txsmtpconn.client.proxy import ProxyOptions, check
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import TLSOptions, reference_name
 from txsmtpconn.sasl import Mechanism
@@ -58,7 +59,6 @@ _FLAGS = (
     "transaction_log",
     "debug",
 )
-_UNAVAILABLE = ("proxy",)
 
 #: RFC 4422 section 3.1, with room for names that never were registered.
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,64}")
@@ -97,7 +97,8 @@ class ConnectionOptions:
         allow_insecure_auth: Send credentials over a connection that is not under TLS.
         custom_auth: Mechanisms of the caller's by their names: a `sasl.Mechanism`, or a handler
             that is called with an `AuthDialogue`.  What the server offers of them comes first.
-        proxy: The URL of a proxy.  Not available yet.
+        proxy: The proxy to go through, as its URL or a `ProxyOptions`. The server's name is then
+            the proxy's to look up, and where the proxy fails, connecting fails.
         logger: True prints to the console; or a `twisted.logger.Logger`.
         transaction_log: Log the conversation too, but for mail data.
         debug: Log the mail data as well.
@@ -137,7 +138,7 @@ class ConnectionOptions:
     force_auth: bool | None = field(default=None, kw_only=True)
     allow_insecure_auth: bool | None = field(default=None, kw_only=True)
     custom_auth: CustomAuth | None = field(default=None, kw_only=True, hash=False)
-    proxy: str | None = field(default=None, kw_only=True, repr=False)
+    proxy: ProxyOptions | str | None = field(default=None, kw_only=True)
     logger: Logger | bool | None = field(default=None, kw_only=True)
     transaction_log: bool | None = field(default=None, kw_only=True)
     debug: bool | None = field(default=None, kw_only=True)
@@ -150,9 +151,6 @@ class ConnectionOptions:
     # Not options: the checks below, in the order in which they rest on each other.
 
     def __post_init__(self) -> None:
-        for option in _UNAVAILABLE:
-            if getattr(self, option) is not None:
-                raise ConfigError(f"option {option} is not available yet")
         for option in _FLAGS:
             self._settle(option, _flag(option, getattr(self, option)))
         for option, default in _DURATIONS.items():
@@ -160,6 +158,7 @@ class ConnectionOptions:
         self._settle_road()
         self._settle_security()
         self._settle_names()
+        self._settle_proxy()
         self._settle_auth()
         self._settle("pipelining", _choice("pipelining", self.pipelining or "full", Pipelining))
         self._settle("chunking", _choice("chunking", self.chunking or "auto", Chunking))
@@ -172,7 +171,9 @@ class ConnectionOptions:
     def _settle_road(self) -> None:
         """Check what leads to the server."""
         roads = [
-            road for road in ("path", "endpoint", "transport") if getattr(self, road) is not None
+            road
+            for road in ("path", "endpoint", "transport", "proxy")
+            if getattr(self, road) is not None
         ]
         if len(roads) > 1:
             raise ConfigError(f"options {' and '.join(roads)} exclude each other")
@@ -192,7 +193,7 @@ class ConnectionOptions:
         ):
             raise ConfigError("option transport is neither a connected socket nor an ITransport")
         if self.local_address is not None:
-            if roads:
+            if roads and roads != ["proxy"]:
                 raise ConfigError(f"options local_address and {roads[0]} exclude each other")
             _address(self.local_address)
 
@@ -246,6 +247,16 @@ class ConnectionOptions:
             encoded_name(self.name)
         except (LocalProtocolError, TypeError, AttributeError) as reason:
             raise ConfigError(f"option name: {reason}") from None
+
+    def _settle_proxy(self) -> None:
+        """Check that the proxy is one, and can be asked for this server."""
+        if self.proxy is None:
+            return
+        proxy = self.proxy
+        if not isinstance(proxy, ProxyOptions):
+            proxy = ProxyOptions.from_url(proxy)
+        check(proxy, self.host or "", self.port or 0)
+        self._settle("proxy", proxy)
 
     def _settle_auth(self) -> None:
         if self.auth is not None and not isinstance(self.auth, Credentials):

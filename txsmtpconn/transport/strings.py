@@ -68,7 +68,7 @@ class SessionEndpoint:
                 ConfigError("connect with None, or with what the endpoint's factory() made")
             )
         road = _Road(endpoint_for(self._reactor, self.options), protocolFactory)
-        options = replace(self.options, endpoint=road, path=None, local_address=None)
+        options = replace(self.options, endpoint=road, path=None, proxy=None, local_address=None)
         return connect_with(self._reactor, options)
 
 
