@@ -95,6 +95,8 @@ def makeService(options: Options) -> IService:
             implicit_tls=bool(options["implicit-tls"]),
             auth_required=bool(options["require-auth"]),
             allow_insecure_auth=bool(options["allow-insecure-auth"]),
+            auth_delay=0,
+            max_auth_failures_per_address=None,
             disabled=options["hide"],
             logger=True if options["transcript"] else None,
             transaction_log=bool(options["transcript"]),

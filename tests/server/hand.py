@@ -119,6 +119,7 @@ class Meeting:
 
     def __init__(self, hooks: Any = None, network: MemoryNetwork | None = None, **options: Any):
         options.setdefault("name", "mx.test")
+        options.setdefault("auth_delay", 0)
         self.network = network or MemoryNetwork()
         self.factory = SMTPServerFactory(self.network.clock, hooks, ServerOptions(**options))
         self.network.listen(self.factory)

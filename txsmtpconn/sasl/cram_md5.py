@@ -84,15 +84,18 @@ class CramMD5Server:
         if not space or not user:
             raise SASLError("CRAM-MD5's response is a user name and a digest")
 
+        def check(password: str | None) -> bool:
+            known = secrets.token_bytes() if password is None else password.encode("utf-8")
+            return hmac.compare_digest(_digest(known, self._challenge), digest.lower())
+
         def judge(password: object) -> Finished:
             if not isinstance(password, str | None):
                 raise LocalProtocolError("CRAM-MD5 needs the password, as text")
-            known = secrets.token_bytes() if password is None else password.encode("utf-8")
-            if not hmac.compare_digest(_digest(known, self._challenge), digest.lower()):
+            if not check(password):
                 raise NotProved("the client does not prove that it knows the password")
             return Finished(user, mechanism=self.name, verified=True)
 
-        return SecretWanted(user, judge)
+        return SecretWanted(user, judge, Finished(user, mechanism=self.name, check=check))
 
 
 def _digest(password: bytes, challenge: bytes) -> bytes:

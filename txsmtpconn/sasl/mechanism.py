@@ -114,6 +114,7 @@ class Finished:
             `authcid`. Whether it may act as `authzid` is another question.
         trace: What an anonymous client says of itself (RFC 4505).
         refusal: What a server that does not believe this sends as a challenge, before its reply.
+        check: Compares a password with what the client has sent in its place, such as a digest.
     """
 
     authcid: str
@@ -124,9 +125,16 @@ class Finished:
     verified: bool = False
     trace: str = ""
     refusal: bytes | None = field(default=None, repr=False)
+    check: Callable[[str | None], bool] | None = field(default=None, repr=False, compare=False)
 
     def proves(self, password: str | None) -> bool:
-        """Compare the password with the right one, in constant time; never true without both."""
+        """Tell whether the client knows this password, in constant time.
+
+        Args:
+            password: The right one; None where there is none, of which nothing is a proof.
+        """
+        if self.check is not None:
+            return self.check(password)
         if self.password is None or password is None:
             return False
         return hmac.compare_digest(
@@ -145,10 +153,13 @@ class SecretWanted:
             on to its refusal, so that nobody learns who exists. It raises `NotProved` if the
             client does not know the password, and `LocalProtocolError` if the mechanism cannot use
             what it was given.
+        claim: What to ask the application about where it would rather judge than tell; None where
+            the mechanism needs to know.
     """
 
     authcid: str
     go_on: Callable[[object], Challenge | Finished] = field(repr=False)
+    claim: Finished | None = None
 
 
 #: What a server's step comes to.

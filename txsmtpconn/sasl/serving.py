@@ -2,8 +2,8 @@
 
 Three kinds, by what the application must know to judge. PLAIN and LOGIN bring the password,
 XOAUTH2 and OAUTHBEARER a token, EXTERNAL and ANONYMOUS nothing: those end with credentials that
-the application believes or not. SCRAM and CRAM-MD5 ask it in between for what is kept of the
-password, and judge themselves.
+the application believes or not. SCRAM asks it in between for what is kept of the password, and
+judges itself; CRAM-MD5 does either.
 """
 
 from __future__ import annotations
@@ -42,10 +42,9 @@ SERVER_MECHANISMS: dict[str, Callable[[Channel], ServerMechanism]] = {
     "ANONYMOUS": _anywhere(AnonymousServer),
 }
 
-#: Those that ask for what is kept of a password (`SecretWanted`).
-SECRET_MECHANISMS = frozenset(
-    name for name in SERVER_MECHANISMS if name.startswith("SCRAM-") or name == "CRAM-MD5"
-)
+#: Those that cannot do without what is kept of a password (`SecretWanted`). CRAM-MD5 asks for it
+#: too, but the application may as well judge the digest.
+SECRET_MECHANISMS = frozenset(name for name in SERVER_MECHANISMS if name.startswith("SCRAM-"))
 
 
 def needs_tls(mechanism: str) -> bool:

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.cred.credentials import UsernamePassword
-from twisted.cred.error import LoginFailed, Unauthorized, UnhandledCredentials
-from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
-
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server.hooks import SMTPRejection
-from txsmtpconn.server.session import Session
 from txsmtpconn.session.server import replies
 
 
@@ -43,35 +35,3 @@ def identity_of(credentials: Finished, answer: object) -> str:
     if credentials.authzid not in ("", credentials.authcid) or not credentials.authcid:
         raise NotBelieved
     return credentials.authcid
-
-
-class PortalAuthentication:
-    """An `on_auth` hook that asks a `twisted.cred` portal about user name and password.
-
-    Args:
-        portal: With a checker for `IUsernamePassword`.
-        interface: The avatar's interface. The avatar is kept in ``session.data["avatar"]``, and
-            logged out when the client is gone.
-    """
-
-    def __init__(self, portal: Portal, interface: Any) -> None:
-        self._portal = portal
-        self._interface = interface
-
-    def __call__(self, session: Session, credentials: Finished) -> Deferred[str]:
-        """Log the client in."""
-        return Deferred.fromCoroutine(self._login(session, credentials))
-
-    async def _login(self, session: Session, credentials: Finished) -> str:
-        if credentials.password is None or credentials.authzid not in ("", credentials.authcid):
-            raise NotBelieved
-        claim = UsernamePassword(
-            credentials.authcid.encode("utf-8"), credentials.password.encode("utf-8")
-        )
-        try:
-            _, avatar, logout = await self._portal.login(claim, None, self._interface)
-        except (LoginFailed, Unauthorized, UnhandledCredentials):
-            raise NotBelieved from None
-        session.data["avatar"] = avatar
-        session.add_cleanup(logout)
-        return credentials.authcid

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from txsmtpconn.errors import ConnectionLostError, DeadlineError
 from txsmtpconn.server.consultation import Consultation
 from txsmtpconn.server.dialogue import Dialogue
+from txsmtpconn.server.guessing import Guessing
 from txsmtpconn.server.hooks import (
     DiscardingSink,
     FinalAnswer,
@@ -50,6 +51,7 @@ class Conversation:
         session: What hooks see of it.
         hooks: The application.
         clock: Where the time comes from.
+        guessing: Who has failed to authenticate before.
         go_on: Called when there may be more to do than before.
         start_tls: Called when the client was told to begin the handshake.
         introduced: Called with what XCLIENT says of whom the client speaks for; it returns the
@@ -69,6 +71,7 @@ class Conversation:
         session: Session,
         hooks: Hooks,
         clock: IReactorTime,
+        guessing: Guessing,
         *,
         go_on: Callable[[], None],
         start_tls: Callable[[], None],
@@ -88,7 +91,7 @@ class Conversation:
         self._application = Consultation(self._declined, go_on, broken)
         self._intake: Intake | None = None
         self._data_refusal: Reply = replies.LOCAL_ERROR
-        self._dialogue = Dialogue(smtp, session, hooks, clock, self._application)
+        self._dialogue = Dialogue(smtp, session, hooks, clock, self._application, guessing)
         self._served = False
 
     def withdraw(self) -> None:

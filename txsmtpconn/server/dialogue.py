@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from txsmtpconn.sasl import (
@@ -22,9 +23,11 @@ from txsmtpconn.sasl import (
 )
 from txsmtpconn.server.authentication import NotBelieved, identity_of
 from txsmtpconn.server.consultation import Consultation
+from txsmtpconn.server.guessing import Guessing
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.session import Session
 from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.events import AuthContinued, AuthStarted
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
@@ -39,6 +42,7 @@ class Dialogue:
         hooks: The application.
         clock: Where the time comes from.
         application: Asks it.
+        guessing: Who has failed before.
     """
 
     def __init__(
@@ -48,12 +52,14 @@ class Dialogue:
         hooks: Hooks,
         clock: IReactorTime,
         application: Consultation,
+        guessing: Guessing,
     ) -> None:
         self._smtp = smtp
         self._session = session
         self._hooks = hooks
         self._clock = clock
         self._application = application
+        self._guessing = guessing
         self._mechanism: ServerMechanism | None = None
         # What the application is being asked to believe.
         self._claim: Finished | None = None
@@ -63,6 +69,9 @@ class Dialogue:
     def begin(self, mechanism: str, initial: bytes | None) -> None:
         """Begin a dialogue; there is one at a time."""
         self.abandon()
+        if self._guessing.refuses(self._session.remote_address):
+            self._reply(replies.GUESSED_TOO_OFTEN)
+            return
         self._mechanism = stepper = SERVER_MECHANISMS[mechanism](self._channel())
         self._take(partial(stepper.step, initial))
 
@@ -70,7 +79,7 @@ class Dialogue:
         """Take the client's answer to a challenge."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
-            self._reply(refusal)
+            self._fail(refusal)
             return
         assert self._mechanism is not None
         self._take(partial(self._mechanism.step, response))
@@ -83,20 +92,21 @@ class Dialogue:
         """Take note that the application refuses.
 
         Returns:
-            Whether the mechanism wants a challenge before that reply, and has said it: the reply
-            follows by itself.
+            Whether that is a failed authentication: its reply is then seen to here.
         """
         claim = self._claim
         self.abandon()
         if (
-            claim is None
-            or claim.refusal is None
+            not isinstance(self._smtp.question, AuthStarted | AuthContinued)
             or reply.code != replies.AUTH_FAILED.code
-            or self._smtp.question is None
         ):
             return False
-        self._refusal = reply
-        self._smtp.challenge(claim.refusal, self._clock.seconds())
+        if claim is None or claim.refusal is None:
+            self._fail(reply)
+        else:
+            # The mechanism wants a challenge before the reply.
+            self._refusal = reply
+            self._smtp.challenge(claim.refusal, self._clock.seconds())
         return True
 
     # -- steps
@@ -108,7 +118,8 @@ class Dialogue:
         except SASLError:
             self._refuse(replies.AUTH_MALFORMED)
         except NotProved:
-            self._refuse(replies.AUTH_FAILED)
+            self.abandon()
+            self._fail(replies.AUTH_FAILED)
         except LocalProtocolError:
             # The application's fault: it was asked for one thing and gave another.
             self._refuse(self._application.refusal_of(Failure()))
@@ -124,7 +135,10 @@ class Dialogue:
     def _ask_for_secret(self, wanted: SecretWanted) -> None:
         mechanism, on_auth_secret = self._mechanism, self._hooks.on_auth_secret
         assert mechanism is not None
-        assert on_auth_secret is not None
+        if on_auth_secret is None:
+            assert wanted.claim is not None
+            self._ask_about(wanted.claim)
+            return
         self._application.ask(
             on_auth_secret,
             self._session,
@@ -165,6 +179,15 @@ class Dialogue:
             plus_offered=offers_binding(self._smtp.rules.auth_mechanisms),
             certificate=tls.verified,
         )
+
+    def _fail(self, reply: Reply) -> None:
+        """Refuse who could not prove who it is; the more often, the later."""
+        seconds = self._guessing.failed(self._session.remote_address)
+        if seconds > 0:
+            pause = partial(deferLater, self._clock, seconds)
+            self._application.ask(pause, then=lambda _: self._reply(reply))
+        else:
+            self._reply(reply)
 
     def _refuse(self, reply: Reply) -> None:
         self.abandon()

@@ -13,6 +13,7 @@ from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.server_tls import ServerTLS
 from txsmtpconn.net.transcript import logger_for
 from txsmtpconn.server.conversation import consents
+from txsmtpconn.server.guessing import Guessing
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.outlet import Outbox
@@ -54,6 +55,13 @@ class SMTPServerFactory(ServerFactory):
             knows_secrets=self.hooks.on_auth_secret is not None,
         )
         self.policy = self.options.policy(self.rules)
+        self.guessing = Guessing(
+            self.clock,
+            delay=self.options.auth_delay,
+            longest=self.options.auth_delay_most,
+            most=self.options.max_auth_failures_per_address,
+            memory=self.options.auth_failures_kept,
+        )
         self.logger = logger_for(self.options.logger)
         self.outbox = Outbox(reactor)
         self.draining = False

@@ -31,6 +31,13 @@ from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 
 _WITH_CERTIFICATE = ("tls_key_file", "tls_sni", "tls_client_ca_file", "tls_client_certificates")
+_NOT_NEGATIVE = (
+    "minimum_rate",
+    "greet_delay",
+    "auth_delay",
+    "auth_delay_most",
+    "auth_failures_kept",
+)
 _POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
 _POSITIVE_OR_NONE = (
     "max_size",
@@ -39,6 +46,7 @@ _POSITIVE_OR_NONE = (
     "max_messages",
     "max_clients",
     "max_clients_per_address",
+    "max_auth_failures_per_address",
 )
 
 
@@ -61,6 +69,12 @@ class ServerOptions:
         max_unknown_commands: Verbs that nobody knows, before it ends with 421.
         max_idle_commands: Commands that bring no mail forward between two messages.
         max_auth_failures: Failed authentications in one session; the last one ends it.
+        max_auth_failures_per_address: Failed authentications from one IP address (of IPv6 a /64),
+            over all its sessions: after so many AUTH is refused. None for no limit.
+        auth_failures_kept: For how long after the last one they are remembered.
+        auth_delay: The reply to an address's second failure waits for so long, and that to each
+            further one twice as long; 0 for none.
+        auth_delay_most: But none waits longer than this.
         minimum_rate: Octets of mail data per second, on average; 0 for no limit.
         greet_delay: Wait with the greeting; a client that talks meanwhile is shown out.
         timeouts: Deadlines.
@@ -115,6 +129,10 @@ class ServerOptions:
     max_unknown_commands: int = 10
     max_idle_commands: int = 100
     max_auth_failures: int = 3
+    max_auth_failures_per_address: int | None = 100
+    auth_failures_kept: float = 3600.0
+    auth_delay: float = 1.0
+    auth_delay_most: float = 30.0
     minimum_rate: float = 500.0
     greet_delay: float = 0.0
     timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
@@ -151,7 +169,7 @@ class ServerOptions:
                 continue
             if type(value) is not int or value <= 0:
                 raise ConfigError(f"{name} is a number above 0, not {value!r}")
-        for name in ("minimum_rate", "greet_delay"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} cannot be below 0")
         _check_timeouts(self.timeouts)
@@ -249,7 +267,11 @@ class ServerOptions:
         if secret and not knows_secrets:
             raise ConfigError(f"auth_mechanisms: {secret[0]} needs an on_auth_secret hook")
         return tuple(
-            name for name in self.auth_mechanisms if can_authenticate or name in SECRET_MECHANISMS
+            name
+            for name in self.auth_mechanisms
+            if can_authenticate
+            or name in SECRET_MECHANISMS
+            or (name == "CRAM-MD5" and knows_secrets)
         )
 
 

@@ -100,6 +100,7 @@ class SMTPServerProtocol(Protocol):
             self.session,
             self.factory.hooks,
             self._clock,
+            self.factory.guessing,
             go_on=self._advance,
             start_tls=self._start_tls,
             introduced=self._introduced,

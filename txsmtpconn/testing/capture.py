@@ -106,6 +106,9 @@ class CaptureServer(Ruled):
             "allow_insecure_auth": tls is None,
             "max_clients_per_address": None,
             "timeouts": _PATIENT,
+            # Who fails here means to, time and again.
+            "auth_delay": 0,
+            "max_auth_failures_per_address": None,
             **options,
         }
         ServerOptions(**self._options)  # what is wrong is told here
