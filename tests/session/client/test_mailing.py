@@ -21,7 +21,7 @@ from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
 from txsmtpconn.session.client.tables import State
 from txsmtpconn.session.client.transaction import Quit, Reset, Transaction
-from txsmtpconn.session.dialect import LMTP
+from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
 
 MAIL, RCPT, DATA = b"MAIL FROM:<s@x.test>\r\n", b"RCPT TO:<r@y.test>\r\n", b"DATA\r\n"
 MAIL8 = b"MAIL FROM:<s@x.test> SIZE=7\r\n"
@@ -367,6 +367,21 @@ def test_one_recipient_by_data(replies: bytes, expected: str) -> None:
         assert deliveries(one) == [expected]
         assert talk.ended(one)
         assert (one.outcomes()[0].error is None) == (expected == "ACCEPTED")
+
+
+@pytest.mark.parametrize("dialect", [SMTP, LMTP], ids=["SMTP", "LMTP"])
+@pytest.mark.parametrize("code", [451, 550])
+def test_a_refusal_of_mail_is_the_one_that_counts(code: int, dialect: Dialect) -> None:
+    """RCPT and DATA, sent ahead of it, are refused for want of a MAIL: with 503, not 451."""
+    one = mail("r@y.test", "q@y.test")
+    talk = Talk.ready(dialect=dialect).does(one)
+    talk.says(f"{code} 4.7.1 not you\r\n".encode() + b"503 MAIL comes first\r\n" * 3)
+    assert talk.ended(one)
+    for outcome in one.outcomes():
+        assert outcome.delivery.name == "REJECTED"
+        assert outcome.reply.code == code
+        assert outcome.error.command == "MAIL FROM"
+        assert outcome.error.is_transient is (code == 451)
 
 
 def test_row_5_and_6_the_connection_dies_before_and_behind_the_mark() -> None:

@@ -296,6 +296,10 @@ class Transaction(Operation):
         A 421 is no verdict on the recipient but the end of the session, except to the mark.
         """
         if rcpt is not None and rcpt.code >= 300:
+            if self.mail_refused and self.mail_reply is not None:
+                # Sent ahead of that refusal (RFC 2920), RCPT was refused for want of a MAIL: with
+                # 503, which would make of "try later" a failure for good.
+                return _refused(self.mail_reply, "MAIL FROM")
             return _refused(rcpt, "RCPT TO")
         if final is not None:
             command = "BDAT" if self.chunked else "DATA"
