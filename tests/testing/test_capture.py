@@ -525,6 +525,59 @@ def test_it_can_be_started_again_but_not_twice(stage: Stage) -> None:
     assert len(server.messages) == 2
 
 
+@pytest.mark.parametrize("lmtp", [False, True], ids=["SMTP", "LMTP"])
+@pytest.mark.parametrize("tls", [None, "starttls", "implicit"])
+def test_a_client_is_told_all_that_it_needs(stage: Stage, tls: str | None, lmtp: bool) -> None:
+    """`client_options` lead to the server, and its certificate is verified."""
+    server = stage.begin(tls=tls, lmtp=lmtp, users={"u": "secret"})
+    options = server.client_options(name="client.test", auth=Credentials("u", "secret"))
+    connection = stage.network.result_of(connect(stage.network.clock, options))
+    stage.network.result_of(connection.login())
+    sending = connection.send(Envelope("a@a.test", ["b@b.test"]), MESSAGE)
+    stage.network.result_of(sending)
+    (message,) = server.messages
+    assert (message.raw, message.session.user) == (MESSAGE, "u")
+    assert (message.session.tls is not None) is (tls is not None)
+    assert options.require_tls is (tls == "starttls")
+
+
+def test_a_client_is_told_nothing_before_the_server_knows(stage: Stage) -> None:
+    """In memory the place is known before the start; a port or a certificate is not."""
+    stage.begin()
+    assert CaptureServer(network=stage.network).client_options().endpoint is not None
+    for early in (CaptureServer(network=stage.network, tls="starttls"), CaptureServer(object())):
+        with pytest.raises(ConfigError, match="does not run yet"):
+            early.client_options()
+
+
+def test_several_servers_share_a_network(stage: Stage) -> None:
+    """Each at its own address, and a report names them all."""
+    stage.begin()
+    backup = CaptureServer(network=stage.network, address="backup.test:25")
+    stage.network.result_of(backup.start())
+    connecting = connect(stage.network.clock, backup.client_options())
+    connection = stage.network.result_of(connecting)
+    stage.network.result_of(connection.send(Envelope("a@a.test", ["b@b.test"]), MESSAGE))
+    assert len(backup.messages) == 1
+    assert stage.server.messages == []
+    report = stage.network.report()
+    assert "a capture server listens on mx.test:25; none came" in report
+    assert "a capture server listens on backup.test:25; 1 came" in report
+    stage.network.result_of(backup.stop())
+    assert "backup.test" not in stage.network.report()
+
+
+def test_a_result_that_does_not_come_shows_the_conversation(stage: Stage) -> None:
+    """As `wait_for` does, for whatever a test waits for on the same network."""
+    server = stage.begin()
+    server.delay("DATA", seconds=100)
+    connection = stage.connect()
+    sending = connection.send(Envelope("a@a.test", ["b@b.test"]), MESSAGE)
+    with pytest.raises(AssertionError, match=r"has not fired(?s:.*)it is 10 s(?s:.*)C: DATA"):
+        stage.network.result_of(sending, within=10)
+    stage.network.result_of(sending, within=90)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -532,12 +585,13 @@ def test_it_can_be_started_again_but_not_twice(stage: Stage) -> None:
         ({"transaction_log": True}, "transcripts"),
         ({"max_size": -1}, "max_size"),
         ({"path": "/tmp/x"}, "not in memory"),
+        ({"network": None, "address": "mx.test:25"}, "in a network"),
     ],
 )
 def test_wrong_options_are_told_at_once(options: dict[str, Any], message: str) -> None:
     """Before anything is started."""
     with pytest.raises(ConfigError, match=message):
-        CaptureServer(network=MemoryNetwork(), **options)
+        CaptureServer(**{"network": MemoryNetwork(), **options})
 
 
 def test_a_deferred_is_what_it_returns(stage: Stage) -> None:

@@ -64,6 +64,59 @@ def test_certificate_zoo(certificate_zoo):
     assert certificate_zoo.ca.exists()
 """
 
+IN_MEMORY = """
+import pytest
+
+from txsmtpconn import Envelope, connect
+
+
+@pytest.fixture
+def capture_options(memory_network):
+    return {"network": memory_network, "tls": "starttls"}
+
+
+def test_capture_server(capture_server, memory_network):
+    connecting = connect(memory_network.clock, capture_server.client_options())
+    connection = memory_network.result_of(connecting)
+    sending = connection.send(Envelope("a@a.test", ["b@b.test"]), b"\\r\\nhello\\r\\n")
+    (message,) = memory_network.result_of(capture_server.wait_for(1), within=5)
+    memory_network.result_of(sending)
+    assert (message.text, message.session.tls) == ("hello\\n", "TLSv1.3")
+"""
+
+FAILS = """
+import smtplib
+
+import pytest
+
+
+def test_failure(capture_process):
+    with smtplib.SMTP(capture_process.host, capture_process.port, timeout=10) as client:
+        client.noop()
+    raise LookupError
+
+
+def test_nobody(capture_process):
+    raise LookupError
+
+
+def test_waiting(capture_process):
+    capture_process.wait_for(1, timeout=0.01)
+
+
+def test_dead(capture_process):
+    capture_process._process.kill()
+    raise LookupError
+
+
+def test_skipped(capture_process):
+    pytest.skip("not today")
+
+
+def test_good(capture_process):
+    pass
+"""
+
 IN_THE_REACTOR = """
 import smtplib
 
@@ -137,6 +190,28 @@ def test_it_works_without_pytest_twisted(project: Path) -> None:
     done = run(project, *ALONE)
     assert done.returncode == 1
     assert "capture_server needs pytest-twisted; capture_process does without" in done.stdout
+
+
+def test_in_memory_it_needs_no_reactor(project: Path) -> None:
+    """Nor pytest-twisted: the network's clock is all that moves."""
+    (project / "conftest.py").write_text(NO_PYTEST_TWISTED + SAY_WHAT_IS_LOADED, "utf-8")
+    (project / "test_memory.py").write_text(IN_MEMORY, "utf-8")
+    done = run(project, *ALONE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_a_test_that_fails_shows_what_was_said(project: Path) -> None:
+    """Unless the failure has told already; and no test that passes or is skipped asks for it."""
+    (project / "test_failures.py").write_text(FAILS, "utf-8")
+    done = run(project, *ALONE, "-rs")
+    assert "4 failed, 1 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    sections = done.stdout.split(" SMTP at capture_process ")[1:]
+    assert len(sections) == 3
+    assert "C: noop\n" in sections[0]
+    assert "nobody has connected" in sections[1]
+    assert "process has ended" in sections[2]
+    assert done.stdout.count("MissingMessages: 1 message expected") == 1
 
 
 @pytest.mark.parametrize("reactor", ["default", "asyncio"])

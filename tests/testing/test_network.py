@@ -167,6 +167,43 @@ def test_result_of_waits_no_longer_than_it_was_told():
         network.result_of(late, within=50)
 
 
+def test_result_of_raises_what_it_failed_with():
+    """As ``await`` does, so that a test may expect it."""
+    network = MemoryNetwork()
+    with pytest.raises(ConnectionRefusedError, match="nobody listens"):
+        network.result_of(network.client_endpoint().connect(Factory.forProtocol(Recorder)))
+
+
+def test_what_does_not_come_is_told_with_what_was_said():
+    """Time, octets, scripted peers and whoever else has something to tell."""
+    network = MemoryNetwork()
+    network.serve(ScriptedPeer(send("220 mx.test"), expect("QUIT")))
+    connecting = network.client_endpoint().connect(Factory.forProtocol(Recorder))
+    client = network.result_of(connecting)
+    client.transport.write(b"QUI")
+    network.clock.callLater(300, lambda: None)
+
+    def tell():
+        return "I was there"
+
+    network.add_witness(tell)
+    with pytest.raises(AssertionError) as caught:
+        network.result_of(Deferred(), within=20)
+    told = str(caught.value).splitlines()
+    assert told[0].startswith("a result was expected within 20 s, but <Deferred")
+    assert told[1:4] == [
+        "it is 20 s; the next call is due at 300 s",
+        "link 1: open, 3 octets to the server, 13 to the client",
+        "scripted peer:",
+    ]
+    assert told[-2:] == ["  peer: b'QUI'", "I was there"]
+    network.remove_witness(tell)
+    network.advance(280)
+    told = network.report().splitlines()
+    assert told[0] == "it is 300 s, and nothing is due"
+    assert "I was there" not in told
+
+
 def test_result_of_runs_a_coroutine():
     """async def needs no reactor here."""
     network = MemoryNetwork()

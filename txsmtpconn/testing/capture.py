@@ -22,8 +22,10 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamClientEndpoint
 
+from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.tls import TLSOptions
 from txsmtpconn.server import ServerOptions, ServerTimeouts
 from txsmtpconn.sink.rulebook import RuleBook
 from txsmtpconn.sink.rules import Rule
@@ -35,7 +37,7 @@ from txsmtpconn.testing.captured import (
 )
 from txsmtpconn.testing.capturing import CaptureFactory, snapshot
 from txsmtpconn.testing.certificates import CertificateZoo
-from txsmtpconn.testing.network import MemoryNetwork
+from txsmtpconn.testing.network import DEFAULT_NAME, MemoryNetwork
 from txsmtpconn.testing.rules import Ruled
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class CaptureServer(Ruled):
     Args:
         reactor: The reactor; by default the process's.
         network: Be reached in memory only, on this network and its clock.
+        address: Where on this network; another one for each server of several.
         tls: "starttls" offers it, "implicit" begins with it. The certificate is for localhost and
             127.0.0.1; its authority is in `ca_file`.
         users: Offers AUTH, to these users: passwords (or tokens) by name. Without TLS, too.
@@ -78,6 +81,7 @@ class CaptureServer(Ruled):
         reactor: Any = None,
         *,
         network: MemoryNetwork | None = None,
+        address: str | None = None,
         tls: str | None = None,
         users: Mapping[str, str] | None = None,
         lmtp: bool = False,
@@ -91,11 +95,14 @@ class CaptureServer(Ruled):
             raise ConfigError("a capture server logs nothing: its sessions have transcripts")
         if network is not None and path is not None:
             raise ConfigError("a unix socket is not in memory")
+        if network is None and address is not None:
+            raise ConfigError("an address is in a network in memory; sockets have a port or a path")
         self.messages: list[CapturedMessage] = []
         self.host = _LOOPBACK if path is None else str(path)
         self.port = 0
         self.ca_file: Path | None = None
         self._network = network
+        self._address = address or DEFAULT_NAME
         self._reactor = reactor
         self._tls = tls
         self._users = None if users is None else dict(users)
@@ -153,7 +160,8 @@ class CaptureServer(Ruled):
         options = ServerOptions(**self._options, **self._make_certificate())
         self._factory = CaptureFactory(self._clock, options, self._rules, self._users, self._took)
         if self._network is not None:
-            self._listening = self._network.listen(self._factory)
+            self._listening = self._network.listen(self._factory, self._address)
+            self._network.add_witness(self._report)
         elif self._path is not None:
             self._listening = self._clock.listenUNIX(str(self._path), self._factory)
         else:
@@ -167,6 +175,8 @@ class CaptureServer(Ruled):
             return
         for waiting in list(self._waiting):
             waiting.fail("the server was stopped")
+        if self._network is not None:
+            self._network.remove_witness(self._report)
         await maybeDeferred(listening.stopListening)
         await self._factory.drain(0)
         self._factory.cancel_pauses()
@@ -210,10 +220,36 @@ class CaptureServer(Ruled):
             return ""
         return f"smtp{'s' if self._tls == 'implicit' else ''}://{self.host}:{self.port}"
 
+    def client_options(self, **options: Any) -> ConnectionOptions:
+        """Return what `connect` and `SMTPTransport` take to reach it, its authority trusted.
+
+        Args:
+            **options: More of `ConnectionOptions`, and others than these.
+
+        Raises:
+            ConfigError: An option is wrong, or the server has not told yet where it is.
+        """
+        given: dict[str, Any] = {"host": _NAME, "lmtp": self._options["lmtp"], "secure": False}
+        if self._listening is None and (self._network is None or self._tls is not None):
+            raise ConfigError("the server does not run yet: start it first")
+        if self._network is not None:
+            given["endpoint"] = self.client_endpoint()
+        elif self._path is not None:
+            given["path"] = self.host
+        else:
+            given |= {"host": self.host, "port": self.port}
+        if self._tls is not None:
+            implicit = self._tls == "implicit"
+            given |= {"tls": TLSOptions(ca_file=self.ca_file), "secure": implicit}
+            given["require_tls"] = not implicit
+        elif self._users is not None:
+            given["allow_insecure_auth"] = True
+        return ConnectionOptions(**{**given, **options})
+
     def client_endpoint(self) -> IStreamClientEndpoint:
         """Return an endpoint that connects to it, in memory too."""
         if self._network is not None:
-            return self._network.client_endpoint()
+            return self._network.client_endpoint(self._address)
         if self._path is not None:
             return UNIXClientEndpoint(self._clock, self.host)
         return TCP4ClientEndpoint(self._clock, self.host, self.port)
@@ -279,8 +315,13 @@ class CaptureServer(Ruled):
         self._rules.clear()
 
     def _missing(self, count: int, why: str) -> MissingMessages:
-        wanted = f"{count} message{'' if count == 1 else 's'} expected, {why}"
-        return MissingMessages(report(wanted, self.messages, self.sessions, str(self._rules)))
+        return MissingMessages(
+            self._report(f"{count} message{'' if count == 1 else 's'} expected, {why}")
+        )
+
+    def _report(self, wanted: str | None = None) -> str:
+        wanted = wanted or f"a capture server listens on {self._address}"
+        return report(wanted, self.messages, self.sessions, str(self._rules))
 
 
 class _Waiting:

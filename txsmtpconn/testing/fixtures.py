@@ -3,16 +3,19 @@
 Importing this module imports no Twisted, nor anything else that takes time: what a fixture needs
 is imported when it is asked for.
 
-    capture_server    a `CaptureServer` in the tests' own reactor; needs pytest-twisted
+    capture_server    a `CaptureServer` in the reactor of pytest-twisted, or in memory
     capture_process   the same in another process, for synchronous code and for asyncio
     capture_options   what both are made with; override it, or parametrize a test with it
     memory_network    a `MemoryNetwork`
     certificate_zoo   throw-away certificates, good and bad
+
+When a test fails that has a capture server, its report shows what the server was told.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -55,16 +58,18 @@ def capture_options() -> dict[str, Any]:
 def capture_server(
     request: pytest.FixtureRequest, capture_options: dict[str, Any]
 ) -> Iterator[CaptureServer]:
-    """A server that captures mail, in the reactor of pytest-twisted."""
+    """A server that captures mail, in the reactor of pytest-twisted or in memory."""
+    network: MemoryNetwork | None = capture_options.get("network")
     pytest_twisted: Any = request.config.pluginmanager.get_plugin("twisted")
-    if pytest_twisted is None:
+    if network is None and pytest_twisted is None:
         pytest.fail("capture_server needs pytest-twisted; capture_process does without", False)
     from txsmtpconn.testing import CaptureServer
 
+    finish = pytest_twisted.blockon if network is None else network.result_of
     server = CaptureServer(**capture_options)
-    pytest_twisted.blockon(server.start())
+    finish(server.start())
     yield server
-    pytest_twisted.blockon(server.stop())
+    finish(server.stop())
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +102,40 @@ class _Processes:
         if server is None:
             server = self._stack.enter_context(CaptureProcess(**options))
             self._running[key] = server
-        else:
+            return server
+        try:
             server.clear()
             server.clear_rules()
+        except RuntimeError:  # killed; the tests that follow are not to suffer for that
+            server.stop()
+            server.start()
         return server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Add to the report of a test that failed what its capture servers were told."""
+    if call.when != "call" or call.excinfo is None:
+        return
+    if isinstance(call.excinfo.value, (pytest.skip.Exception, pytest.xfail.Exception)):
+        return
+    if call.excinfo.typename == "MissingMessages":
+        return  # it has told
+    servers = _classes_of_servers()
+    for name, value in getattr(item, "funcargs", {}).items():
+        if isinstance(value, servers):
+            item.add_report_section("call", f"SMTP at {name}", _said_to(value))
+
+
+def _classes_of_servers() -> Any:
+    """Return those that somebody has imported: no other can have an instance."""
+    places = {"capture": "CaptureServer", "process": "CaptureProcess"}
+    modules = {name: sys.modules.get(f"txsmtpconn.testing.{name}") for name in places}
+    return tuple(getattr(module, places[name]) for name, module in modules.items() if module)
+
+
+def _said_to(server: CaptureServer | CaptureProcess) -> str:
+    try:
+        return server.transcript or "nobody has connected"
+    except RuntimeError as reason:
+        return str(reason)

@@ -12,7 +12,7 @@ back; a connection can be closed, reset, or left half open: see `MemoryLink` and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
@@ -34,13 +34,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsmtpconn.testing.peer import ScriptedPeer
-from txsmtpconn.testing.results import as_deferred, success_result_of
+from txsmtpconn.testing.results import as_deferred, result_or_raise
 from txsmtpconn.testing.stream import CAPACITY, Segmentation, Stream
 from txsmtpconn.testing.transport import MemoryTransport, connect_protocol
 
 _T = TypeVar("_T")
 
-_DEFAULT_NAME = "mx.test:25"
+#: Where one listens and connects to who names no other place.
+DEFAULT_NAME = "mx.test:25"
+
+#: A report shows so many of the last links.
+_SHOWN_LINKS = 20
 
 
 class MemoryLink:
@@ -113,6 +117,7 @@ class MemoryNetwork:
         self._client_ports: Iterator[int] = count(49152)
         self._server_ports: Iterator[int] = count(2525)
         self._peers: list[ScriptedPeer] = []
+        self._witnesses: list[Callable[[], str]] = []
 
     # -- who is joined to whom
 
@@ -120,7 +125,7 @@ class MemoryNetwork:
         """Connect two protocols, the client's first, and return what lies between them."""
         return self._link(client, server, self._next_client(), _loopback(25))
 
-    def listen(self, factory: IProtocolFactory, name: str = _DEFAULT_NAME) -> MemoryPort:
+    def listen(self, factory: IProtocolFactory, name: str = DEFAULT_NAME) -> MemoryPort:
         """Accept connections to `name`.
 
         Raises:
@@ -132,7 +137,7 @@ class MemoryNetwork:
         port.startListening()
         return port
 
-    def serve(self, *peers: IProtocol, name: str = _DEFAULT_NAME) -> MemoryPort:
+    def serve(self, *peers: IProtocol, name: str = DEFAULT_NAME) -> MemoryPort:
         """Accept one connection for each of these (scripted peers, as a rule), in order.
 
         Further connections are refused. A scripted peer that fails makes `settle` and `advance`
@@ -140,23 +145,23 @@ class MemoryNetwork:
         """
         return self.listen(_InOrder(peers), name)
 
-    def client_endpoint(self, name: str = _DEFAULT_NAME) -> MemoryClientEndpoint:
+    def client_endpoint(self, name: str = DEFAULT_NAME) -> MemoryClientEndpoint:
         """Return an `IStreamClientEndpoint` that connects to whoever listens on `name` then."""
         return MemoryClientEndpoint(self, name)
 
-    def server_endpoint(self, name: str = _DEFAULT_NAME) -> MemoryServerEndpoint:
+    def server_endpoint(self, name: str = DEFAULT_NAME) -> MemoryServerEndpoint:
         """Return an `IStreamServerEndpoint` for `name`."""
         return MemoryServerEndpoint(self, name)
 
-    def make_unreachable(self, name: str = _DEFAULT_NAME) -> None:
+    def make_unreachable(self, name: str = DEFAULT_NAME) -> None:
         """Let connections to `name` be neither accepted nor refused, from now on."""
         self._unreachable.add(name)
 
-    def make_reachable(self, name: str = _DEFAULT_NAME) -> None:
+    def make_reachable(self, name: str = DEFAULT_NAME) -> None:
         """Undo `make_unreachable` for connections to come."""
         self._unreachable.discard(name)
 
-    def connect(self, factory: IProtocolFactory, name: str = _DEFAULT_NAME) -> Deferred[IProtocol]:
+    def connect(self, factory: IProtocolFactory, name: str = DEFAULT_NAME) -> Deferred[IProtocol]:
         """Connect to `name`, after one latency there and one back.
 
         The Deferred errbacks with Twisted's `ConnectionRefusedError` where nobody listens, never
@@ -189,8 +194,9 @@ class MemoryNetwork:
         """Settle, or let up to `within` seconds pass, until there is a result, and return it.
 
         Raises:
-            AssertionError: it failed, or has not fired by then.
+            AssertionError: it has not fired by then; the message is a `report`.
             ScriptError: a scripted peer got something else than its script says.
+            Exception: what the awaitable failed with.
         """
         deferred = as_deferred(awaitable)
         end = self.clock.seconds() + within
@@ -198,9 +204,15 @@ class MemoryNetwork:
         while not deferred.called or deferred.paused:
             due = self._next_due()
             if due is None or due > end:
+                self._run_until(end)
                 break
             self._run_until(due)
-        return success_result_of(deferred)
+        if not deferred.called or deferred.paused:
+            raise AssertionError(
+                f"a result was expected within {within:g} s, but {deferred!r} has not fired\n"
+                + self.report()
+            )
+        return result_or_raise(deferred)
 
     def _next_due(self) -> float | None:
         return min((call.getTime() for call in self.clock.getDelayedCalls()), default=None)
@@ -209,6 +221,33 @@ class MemoryNetwork:
         self.clock.advance(max(0.0, moment - self.clock.seconds()))
         for peer in self._peers:
             peer.raise_failure()
+
+    # -- what has happened
+
+    def report(self) -> str:
+        """Tell what has been said on this network, and whether something is still to come."""
+        due = self._next_due()
+        lines = [
+            f"it is {self.clock.seconds():g} s"
+            + (", and nothing is due" if due is None else f"; the next call is due at {due:g} s")
+        ]
+        first = max(0, len(self.links) - _SHOWN_LINKS)
+        lines += [
+            f"link {number}: {'closed' if link.closed else 'open'},"
+            f" {link.to_server.delivered} octets to the server,"
+            f" {link.to_client.delivered} to the client"
+            for number, link in enumerate(self.links[first:], first + 1)
+        ]
+        lines += [f"scripted peer:\n{peer.transcript}" for peer in self._peers[-_SHOWN_LINKS:]]
+        return "\n".join([*lines, *(tell() for tell in self._witnesses)])
+
+    def add_witness(self, tell: Callable[[], str]) -> None:
+        """Let somebody have a say in every `report`: a server that has kept what it heard."""
+        self._witnesses.append(tell)
+
+    def remove_witness(self, tell: Callable[[], str]) -> None:
+        """Undo `add_witness`."""
+        self._witnesses.remove(tell)
 
     # -- links
 

@@ -25,6 +25,14 @@ def _results(awaitable: Awaitable[_T]) -> list[object]:
     return results
 
 
+def result_or_raise(awaitable: Awaitable[_T]) -> _T:
+    """Return the result of a Deferred (or a coroutine) that has fired, or raise its exception."""
+    (result,) = _results(awaitable)
+    if isinstance(result, Failure):
+        result.raiseException()
+    return cast(_T, result)
+
+
 def success_result_of(awaitable: Awaitable[_T]) -> _T:
     """Return the result of a Deferred (or a coroutine) that has already succeeded.
 
