@@ -12,6 +12,7 @@ from tests.interop.peers.dovecot import dovecot
 from tests.interop.peers.exim import exim
 from tests.interop.peers.opensmtpd import opensmtpd
 from tests.interop.peers.postfix import postfix
+from tests.interop.peers.proxies import dante, microsocks, tinyproxy
 from tests.interop.peers.scripted import aiosmtpd, smtp_server
 from tests.interop.peers.smtp_sink import smtp_sink
 from txsmtpconn.testing.fixtures import certificate_zoo
@@ -19,12 +20,15 @@ from txsmtpconn.testing.fixtures import certificate_zoo
 __all__ = [
     "aiosmtpd",
     "certificate_zoo",
+    "dante",
     "dovecot",
     "exim",
+    "microsocks",
     "opensmtpd",
     "postfix",
     "smtp_server",
     "smtp_sink",
+    "tinyproxy",
 ]
 
 

@@ -48,7 +48,8 @@ async def connected(port: int, **options: Any) -> AsyncIterator[SMTPConnection]:
     """Connect to a port of localhost; quit at the end, and close in any case."""
     from twisted.internet import reactor
 
-    connection = await connect(reactor, host="localhost", port=port, name="client.test", **options)
+    options = {"host": "localhost", "name": "client.test"} | options
+    connection = await connect(reactor, port=port, **options)
     try:
         yield connection
         await connection.quit()

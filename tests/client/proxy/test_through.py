@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,11 +10,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from tests.client.dial import greeted
 from tests.client.proxy.gate import HOST, KINDS, PORT, TURNS, Gate, url
-from txsmtpconn import Envelope, SMTPTransport, TLSError, TLSOptions, connect, simple_server
+from txsmtpconn import (
+    ConnectionLostError,
+    Envelope,
+    SMTPTransport,
+    TLSError,
+    TLSOptions,
+    connect,
+    simple_server,
+)
 from txsmtpconn.client import proxy
 from txsmtpconn.net.channel import channel_bindings
-from txsmtpconn.testing import CertificateZoo, MemoryNetwork, failure_result_of
+from txsmtpconn.testing import CertificateZoo, MemoryNetwork, ScriptedPeer, failure_result_of
+from txsmtpconn.testing.script import expect, pause, send, start_tls, stop_reading
 
 ENVELOPE = Envelope("a@example.org", ["b@example.net"])
 BIG = b"Subject: big\r\n\r\n" + b"0123456789abcd\r\n" * 64 * 1024
@@ -145,4 +156,48 @@ def test_a_transport_goes_the_same_way(
     assert town.network.result_of(transport.send(ENVELOPE, b"Subject: x\r\n\r\n"), within=5)
     town.network.result_of(transport.close(), within=30)
     assert len(town.gate.asked) == 2
+    assert town.gate.open == 0
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["clear", "TLS"])
+def test_a_server_that_does_not_read_stops_the_source(
+    certificate_zoo: CertificateZoo, kind: str, implicit: bool
+) -> None:
+    """Back-pressure goes all the way: through our TLS, the tunnel and the proxy's TLS."""
+    town = Town(kind, certificate_zoo)
+    secured = (start_tls(certificate_zoo.server_options()),) if implicit else ()
+    peer = ScriptedPeer(
+        *secured,
+        *greeted(),
+        expect("MAIL FROM:<a@example.org>"),
+        send("250 ok"),
+        expect("RCPT TO:<b@example.net>"),
+        send("250 ok"),
+        expect("DATA"),
+        send("354 go"),
+        stop_reading(),
+        pause(60),
+    )
+    town.network.serve(peer, name="slow")
+    town.gate.dial = lambda factory: town.network.connect(factory, "slow")
+    connection = town.network.result_of(
+        town.connect(secure=implicit, ignore_tls=not implicit), within=5
+    )
+    pulled = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal pulled
+        for _ in range(1000):
+            pulled += 1
+            yield b"0123456789abcd\r\n" * 4096
+
+    sending = connection.send(ENVELOPE, pieces())
+    town.network.advance(5)
+    stopped = pulled
+    assert 2 < stopped < 40
+    town.network.advance(5)
+    assert pulled == stopped
+    connection.close()
+    town.network.settle()
+    assert isinstance(failure_result_of(sending), ConnectionLostError)
     assert town.gate.open == 0
