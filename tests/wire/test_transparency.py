@@ -182,3 +182,20 @@ def test_a_reader_holds_back_four_octets_at_most() -> None:
         given += len(chunk)
         taken += len(reader.feed(chunk))
         assert given - taken <= 4 + 2  # two stuffed dots are gone
+
+
+@pytest.mark.parametrize(
+    ("octets", "content", "remainder"),
+    [
+        (b".\r\n.\r\nQUIT\r\n", b"", b".\r\nQUIT\r\n"),
+        (b"a\r\n.\r\n.\r\n.\r\n", b"a\r\n", b".\r\n.\r\n"),
+        (b"a\r\n.\r\nRSET\r\n.\r\nb\r\n.\r\n", b"a\r\n", b"RSET\r\n.\r\nb\r\n.\r\n"),
+    ],
+)
+def test_of_several_end_marks_the_first_counts(
+    octets: bytes, content: bytes, remainder: bytes
+) -> None:
+    """Also where one begins within another: its CRLF is the end of a line for both."""
+    unstuffing = Unstuffing()
+    assert unstuffing.feed(octets) == content
+    assert unstuffing.remainder == remainder

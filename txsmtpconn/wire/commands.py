@@ -266,7 +266,7 @@ _STRINGS = re.compile(rb'(?:[^"\\]|"(?:[^"\\]|\\.)*+")*+')
 
 # Commands that are remembered once they were read, if they were right and not too long: commands
 # that may come again, never what might be a secret.
-_RECURRENT = frozenset((b"MAIL", b"RCPT", b"mail", b"rcpt"))
+_RECURRENT = frozenset((b"MAIL", b"RCPT", b"DATA", b"mail", b"rcpt", b"data"))
 _KNOWN_LINE_OCTETS = 256
 _KNOWN_LINES = 1024
 

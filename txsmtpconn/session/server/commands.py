@@ -20,7 +20,11 @@ from txsmtpconn.session.server.events import (
 from txsmtpconn.session.server.introduction import Introductions
 from txsmtpconn.session.server.lines import LineError
 from txsmtpconn.session.server.tables import HTTP_VERBS, Phase, Reading
-from txsmtpconn.session.server.transaction import IncomingTransaction
+from txsmtpconn.session.server.transaction import (
+    NO_PARAMETERS,
+    NO_RCPT_PARAMETERS,
+    IncomingTransaction,
+)
 from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire import commands
 from txsmtpconn.wire.commands import Command, parse_command, parse_response
@@ -35,9 +39,6 @@ _COMMANDS: Final = Reading.COMMANDS
 _DATA: Final = Reading.DATA
 _CHUNK: Final = Reading.CHUNK
 
-_NO_PARAMETERS = MailParameters()
-_NO_RCPT_PARAMETERS = RcptParameters()
-
 
 class ServerCommands(Introductions):
     """Commands, read and carried out one at a time."""
@@ -45,8 +46,6 @@ class ServerCommands(Introductions):
     def _read(self, now: float) -> bool:
         """Read what stands at the front of the backlog; False if it is not all there yet."""
         reading = self.reading
-        if self._backlog.empty and reading is not _CHUNK:
-            return False  # an empty chunk is whole without an octet
         if reading is _COMMANDS:
             return self._read_command(now)
         if reading is _DATA:
@@ -148,7 +147,7 @@ class ServerCommands(Introductions):
             self._show_out(farewell)
             return
         try:
-            parameters = _NO_PARAMETERS
+            parameters = NO_PARAMETERS
             if command.parameters:
                 offered = self.rules.offered
                 parameters = MailParameters.parse(command.parameters, offered=offered)
@@ -179,7 +178,7 @@ class ServerCommands(Introductions):
         transaction = self._transaction
         assert transaction is not None
         try:
-            parameters = _NO_RCPT_PARAMETERS
+            parameters = NO_RCPT_PARAMETERS
             if command.parameters:
                 offered = self.rules.offered
                 parameters = RcptParameters.parse(command.parameters, offered=offered)

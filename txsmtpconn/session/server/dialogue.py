@@ -37,6 +37,8 @@ def refuses(reply: Reply | None) -> bool:
     return reply is not None and reply.code >= 400
 
 
+_RENDERED = replies.RENDERED
+
 _NOTHING_TOLD: Attributes = MappingProxyType({})
 
 
@@ -46,9 +48,24 @@ Answered = Mapping[type, Callable[[Any, Any, Reply | None, float], None]]
 class ServerDialogue:
     """What a server session knows and says."""
 
+    # What few sessions change, or once, stands in the class: an instance with more than thirty
+    # attributes is slower to read.
+
     #: What XCLIENT has told of the client, and XFORWARD of the next message's.
     introduced = _NOTHING_TOLD
     forwarded = _NOTHING_TOLD
+    hello_name = ""
+    extended = False
+    closing = False
+
+    _chunk = ChunkReader(0)
+    _chunk_last = False
+    _chunk_refusal: Reply | None = None  # for a chunk out of place, due at its end
+    _refusal: Reply | None = None  # for whatever command comes next; then the end
+    _greeted = False
+    _greet_at = 0.0
+    _draining = False
+    _quit_said = False
 
     def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
         self.rules = rules
@@ -56,32 +73,21 @@ class ServerDialogue:
         self.reading = Reading.GREETING
         self.secure = False
         self.identity: str | None = None
-        self.hello_name = ""
-        self.extended = False
-        self.closing = False
+        self.question: Question | None = None
         self._trace = trace
         self._tally = Tally(rules)
         self._backlog = Backlog()
         self._facts: deque[Event] = deque()
-        self.question: Question | None = None
         self._out: list[bytes] = []
         self._transaction: IncomingTransaction | None = None
         self._mail_data: MailData | None = None
         self._pace: DataPace | None = None
-        self._chunk = ChunkReader(0)
-        self._chunk_last = False
-        self._chunk_refusal: Reply | None = None  # for a chunk out of place, due at its end
-        self._refusal: Reply | None = None  # for whatever command comes next; then the end
-        self._greeted = False
-        self._greet_at = 0.0
-        self._draining = False
-        self._quit_said = False
         self._moved = False  # whether anything happened since the deadline was set
 
     # -- saying
 
     def _say(self, reply: Reply) -> None:
-        octets = replies.rendered(reply)
+        octets = _RENDERED.get(id(reply)) or reply.encode()
         if self._trace is not None:
             for line in octets.split(b"\r\n")[:-1]:
                 self._trace(Direction.RECEIVED, line, False)
@@ -120,7 +126,8 @@ class ServerDialogue:
         if mail_data is not None and not mail_data.abandoned:
             self._facts.append(DataRefused(mail_data.refusal or replies.ABANDONED))
         self._transaction = self._mail_data = self._pace = None
-        self.forwarded = _NOTHING_TOLD
+        if self.forwarded:
+            self.forwarded = _NOTHING_TOLD
         if self.phase is not Phase.HELLO:
             self.phase = Phase.READY
 

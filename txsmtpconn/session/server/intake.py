@@ -101,9 +101,10 @@ class MailDataIntake(ServerDialogue):
         self._end_transaction()
         for answer in answers:
             self._say(answer)
-        if any(answer.code == 421 for answer in answers):
+        codes = {answer.code for answer in answers}
+        if 421 in codes:
             self._leave()
-        elif all(refuses(answer) for answer in answers):
+        elif min(codes) >= 400:
             farewell = self._tally.error()
             if farewell is not None:
                 self._show_out(farewell)
@@ -121,7 +122,9 @@ class MailDataIntake(ServerDialogue):
             self._pace.received(len(octets))
         self._hand_on(mail_data, mail_data.receive_data(octets))
         if mail_data.ended:
-            self._backlog.put_back(mail_data.remainder)
+            remainder = mail_data.remainder
+            if remainder:
+                self._backlog.put_back(remainder)
             self._finish_data(mail_data)
             if mail_data.refusal is replies.BARE_LINE_END:
                 # What follows may have been meant for someone who saw the end elsewhere.

@@ -75,13 +75,8 @@ HELP = _of(
     "2.0.0 See RFC 5321 and, for LMTP, RFC 2033",
 )
 
-# The replies above live as long as the module, so an identity names one of them for good; most
-# replies of a busy server are among them.
-_RENDERED = {
+#: The replies above, by identity, as they are sent: they live as long as the module, and most
+#: replies of a busy server are among them.
+RENDERED = {
     id(value): value.encode() for value in list(globals().values()) if isinstance(value, Reply)
 }
-
-
-def rendered(reply: Reply) -> bytes:
-    """Render a reply; those of this module without the work."""
-    return _RENDERED.get(id(reply)) or reply.encode()

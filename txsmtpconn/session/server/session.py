@@ -38,6 +38,7 @@ from txsmtpconn.wire.reply import Reply
 _GREETING: Final = Reading.GREETING
 _HANDSHAKE: Final = Reading.HANDSHAKE
 _COMMANDS: Final = Reading.COMMANDS
+_CHUNK: Final = Reading.CHUNK
 _NOTHING: Final = Reading.NOTHING
 
 
@@ -62,6 +63,9 @@ class ServerSession(ServerCommands):
         aborting: Close it at once: the peer had its time.
     """
 
+    aborting = False
+    _session_end: float | None = None
+
     def __init__(
         self,
         rules: ServerRules,
@@ -71,9 +75,7 @@ class ServerSession(ServerCommands):
     ) -> None:
         super().__init__(rules, trace=trace)
         self._consents = consents
-        self.aborting = False
         self._deadline: float | None = None
-        self._session_end: float | None = None
         self._input_ended = False
         self._blocked = False
 
@@ -205,7 +207,8 @@ class ServerSession(ServerCommands):
                 if fact is self.question:
                     self.reply(None, now)
             if self.question is None:
-                if self._read(now):
+                # An empty chunk is whole without an octet.
+                if (not self._backlog.empty or self.reading is _CHUNK) and self._read(now):
                     self._moved = True
                     continue
                 if self._input_ended and self.reading is not _NOTHING:
@@ -217,11 +220,11 @@ class ServerSession(ServerCommands):
 
     def data_to_send(self) -> bytes:
         """Return all that is to be written now."""
-        if not self._out:
+        out = self._out
+        if not out:
             return b""
-        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
-        self._out.clear()
-        return data
+        self._out = []
+        return b"".join(out)
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` is to be called."""
