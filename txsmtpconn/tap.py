@@ -13,7 +13,7 @@ from twisted.python import usage
 
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError, SMTPError
-from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.clock import steady_reactor
 from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule, duration
 from txsmtpconn.relay.service import make_relay
@@ -120,7 +120,7 @@ def makeService(options: Options) -> IService:
         SystemExit: An option is wrong, or the relay would be open to strangers; with the sentence
             to print, since twistd would show a traceback of any other exception.
     """
-    reactor: Any = default_reactor()
+    reactor: Any = steady_reactor()
 
     def give_up() -> None:
         atexit.register(_fail)

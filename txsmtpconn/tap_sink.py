@@ -10,7 +10,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from txsmtpconn.errors import ConfigError, SMTPError
-from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.clock import steady_reactor
 from txsmtpconn.server import ServerOptions, SMTPServerFactory
 from txsmtpconn.server.listening import ListeningService
 from txsmtpconn.sink import Mailbag, Sink
@@ -103,7 +103,7 @@ def makeService(options: Options) -> IService:
         )
         mailbag = None if options["store"] is None else Mailbag(options["store"])
         sink = Sink(mailbag, _users(options["users"]))
-        reactor = default_reactor()
+        reactor = steady_reactor()
         factory = SMTPServerFactory(reactor, sink, server)
         return ListeningService(reactor, factory, options["listen"], farewell=5.0)
     except SMTPError as error:

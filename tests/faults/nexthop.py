@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +132,13 @@ class RelayProcess:
         *arguments: str,
         failpoint: str | None = None,
         under: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log = ""
         self.port = 0
         self._ended = False
         self._changed = threading.Condition()
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         if failpoint is not None:
             environment["TXSMTPCONN_FAILPOINT"] = failpoint
         self.process = subprocess.Popen(

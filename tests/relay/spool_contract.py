@@ -571,6 +571,18 @@ def test_clock_set_back_strands_nothing(lab: Laboratory) -> None:
     assert len(claim(spool)) == 1
 
 
+def test_clock_set_back_is_made_up_for(lab: Laboratory) -> None:
+    """Who says by how much the clock was set back has what waits so much earlier, and no more."""
+    spool = lab.start()
+    accept(spool)
+    end(spool, claim(spool)[0], State.READY, Event.DEFERRED, delay=4000)
+    success_result_of(spool.recover(set_back=3600))
+    lab.advance(399)
+    assert claim(spool) == ()
+    lab.advance(2)
+    assert len(claim(spool)) == 1
+
+
 def test_stopped_spool_refuses(lab: Laboratory) -> None:
     """After stop nothing is promised any more; stopping twice is fine."""
     spool = lab.start()

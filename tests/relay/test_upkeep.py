@@ -29,8 +29,8 @@ class ClockedLaboratory(SQLiteLaboratory):
 class Kept(Bench):
     """A dispatcher with its upkeep, and a wall clock that can be set."""
 
-    def __init__(self, lab: ClockedLaboratory) -> None:
-        schedule = Schedule((100_000.0,), lifetime=LIFETIME, jitter=0.0)
+    def __init__(self, lab: ClockedLaboratory, wait: float = 100_000.0) -> None:
+        schedule = Schedule((wait,), lifetime=LIFETIME, jitter=0.0)
         super().__init__(lab, schedule=schedule)
         self.started = lab.reactor.seconds()
         self.upkeep = Upkeep(
@@ -99,6 +99,21 @@ def test_clock_that_jumps_back_strands_nothing(kept: Kept) -> None:
     cast(Any, kept.lab).set_by = 0.0
     kept.pass_time(120)
     assert len(kept.courier.sent) == 2
+
+
+def test_clock_that_is_set_back_an_hour_delays_nothing(tmp_path: Path) -> None:
+    """An hour is less than a schedule may wait: what is due in five minutes still is."""
+    kept = Kept(ClockedLaboratory(tmp_path / "spool"), wait=7200.0)
+    kept.accept("b@example")
+    kept.last.reply(LATER)
+    kept.pass_time(6900)
+    cast(Any, kept.lab).set_by = -3600.0
+    kept.pass_time(240)
+    assert len(kept.courier.sent) == 1
+    kept.pass_time(120)
+    assert len(kept.courier.sent) == 2
+    kept.end()
+    success_result_of(kept.spool.stop())
 
 
 def test_start_after_a_long_sleep_tries_before_it_gives_up(kept: Kept) -> None:

@@ -367,12 +367,18 @@ class ISpool(Protocol):
         """Write down the outcome; fires with the number of verdicts that the fence turned away."""
 
     def recover(
-        self, doubt: Doubt = Doubt.RETRY, *, horizon: float = float("inf")
+        self,
+        doubt: Doubt = Doubt.RETRY,
+        *,
+        set_back: float = 0.0,
+        horizon: float = float("inf"),
     ) -> Deferred[Recovery]:
         """Take back leases that ran out.
 
         Args:
             doubt: What becomes of rows that stood in COMMITTING.
+            set_back: Seconds by which the clock was set back since the last call: what waits is due
+                so much earlier by it.
             horizon: Seconds that no schedule exceeds. What waits for longer does so because the
                 clock was set back, and becomes due.
         """

@@ -41,8 +41,13 @@ def recover(db: sqlite3.Cursor, now: float, doubt: Doubt, expired: float) -> Rec
     return Recovery(released, tuple((queue_id(row[1]), row[2]) for row in rows))
 
 
-def forgive(db: sqlite3.Cursor, now: float, horizon: float) -> int:
-    """Make due what waits for longer than any schedule says: the clock has been set back."""
+def forgive(db: sqlite3.Cursor, now: float, set_back: float, horizon: float) -> int:
+    """Let nothing wait because the clock was set back: by so much, or so far that it shows.
+
+    What waits for longer than any schedule says was put off by a clock of which nobody told us.
+    """
+    if set_back > 0:
+        db.execute("UPDATE recipient SET next_at = next_at - ? WHERE state = 'ready'", (set_back,))
     return db.execute(
         "UPDATE recipient SET next_at = ? WHERE state = 'ready' AND next_at > ?",
         (now, now + horizon),

@@ -202,7 +202,11 @@ class SQLiteSpool:
         return self._run(spoolrows.record, self._now(), claim.message, verdicts)
 
     def recover(
-        self, doubt: Doubt = Doubt.RETRY, *, horizon: float = float("inf")
+        self,
+        doubt: Doubt = Doubt.RETRY,
+        *,
+        set_back: float = 0.0,
+        horizon: float = float("inf"),
     ) -> Deferred[Recovery]:
         """Take back leases that ran out, and drop what could not be dropped before."""
         while self._left_behind:
@@ -210,7 +214,7 @@ class SQLiteSpool:
         now, expired = self._now(), self._monotonic()
 
         def recover(db: sqlite3.Cursor) -> Recovery:
-            spoolcare.forgive(db, now, horizon)
+            spoolcare.forgive(db, now, set_back, horizon)
             return spoolcare.recover(db, now, doubt, expired)
 
         return self._writer.run(recover)

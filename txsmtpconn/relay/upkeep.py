@@ -96,10 +96,14 @@ class Upkeep:
 
     async def _look_after(self) -> None:
         moment = self._monotonic()
-        self._compare_clocks(moment)
+        set_forward = self._compare_clocks(moment)
         schedule = self._options.schedule
         horizon = 2 * schedule.longest + _CLOCK_SET
-        self.recovered(await self._spool.recover(self._options.in_doubt, horizon=horizon))
+        self.recovered(
+            await self._spool.recover(
+                self._options.in_doubt, set_back=max(0.0, -set_forward), horizon=horizon
+            )
+        )
         if self._dispatcher.may_expire:
             expired = await self._spool.expire(schedule.lifetime, "not delivered in time")
             self._counters.expired += expired
@@ -110,16 +114,21 @@ class Upkeep:
             await self._spool.prune(self._options.kept, self._options.history)
         self._dispatcher.wake()
 
-    def _compare_clocks(self, moment: float) -> None:
+    def _compare_clocks(self, moment: float) -> float:
+        """Return by how many seconds the clock was set since the last look, 0 if it was not."""
         difference = self._now() - moment
-        if abs(difference - self._difference) > _CLOCK_SET:
+        set_forward = difference - self._difference
+        self._difference = difference
+        if abs(set_forward) <= _CLOCK_SET:
+            set_forward = 0.0
+        else:
             self.log.warn(
                 "the clock was set by {seconds:.0f} seconds: nothing expires for a while",
-                seconds=difference - self._difference,
+                seconds=set_forward,
             )
             self._trusted_from = moment + self._grace
-        self._difference = difference
         self._dispatcher.may_expire = moment >= self._trusted_from
+        return set_forward
 
     def _failed(self, failure: Failure) -> None:
         self.log.error("upkeep: {reason}", reason=failure.getErrorMessage())
