@@ -29,7 +29,8 @@ is sent, and so they are ValueErrors as well; such an error has no `reply`.
 Two facts are kept apart. `delivery` says what became of the mail, and only it says whether sending
 again may deliver twice. `is_transient` says whether the same attempt may succeed later: if there is
 a reply, its first digit decides (RFC 5321 section 4.2.1; 421 is transient like every 4yz); without
-one, the class does.
+one, the enhanced status code that we give it ourselves, where it has one (a domain that takes no
+mail is 5.1.10), and else the class.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class SMTPError(Exception):
         recipient: The address concerned, as the caller gave it.
         delivery: What became of the mail.
         recipients: The outcome of each recipient, where a message was being sent.
+        status: The enhanced status code (RFC 3463) of what no server has told of, ``"5.4.4"``.
     """
 
     code: ClassVar[str] = "ESMTP"
@@ -84,6 +86,7 @@ class SMTPError(Exception):
     delivery: Delivery = Delivery.NOT_SENT
     recipients: tuple[RecipientOutcome, ...] = ()
     _fragment: str | None = None
+    _status: str | None = None
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class SMTPError(Exception):
         recipient: str | None = None,
         delivery: Delivery = Delivery.NOT_SENT,
         recipients: Sequence[RecipientOutcome] = (),
+        status: str | None = None,
     ) -> None:
         super().__init__(message)
         if reply is not None:
@@ -109,6 +113,8 @@ class SMTPError(Exception):
             self.delivery = delivery
         if recipients:
             self.recipients = tuple(recipients)
+        if status is not None:
+            self._status = status
 
     @property
     def message(self) -> str:
@@ -132,8 +138,13 @@ class SMTPError(Exception):
 
     @property
     def enhanced_code(self) -> str | None:
-        """The enhanced status code of the reply (RFC 3463), ``"5.1.1"``, or None."""
-        enhanced = None if self.reply is None else self.reply.enhanced
+        """The enhanced status code (RFC 3463), ``"5.1.1"``, or None.
+
+        It is the reply's; without a reply ours, where we have found the fault ourselves.
+        """
+        if self.reply is None:
+            return self._status
+        enhanced = self.reply.enhanced
         return None if enhanced is None else str(enhanced)
 
     @property
@@ -159,6 +170,8 @@ class SMTPError(Exception):
             return True
         if reply is not None and reply.is_permanent:
             return self.command == "RCPT TO" and means_too_many_recipients(reply)
+        if reply is None and self._status is not None:
+            return self._status.startswith("4")
         return self._transient
 
     @property
@@ -221,7 +234,10 @@ class SocketError(SMTPError):
 
 
 class DNSError(SMTPError):
-    """The host's name did not resolve."""
+    """The host's name did not resolve.
+
+    Transient, but where the domain is known not to exist: then `enhanced_code` is 5.1.2 or 5.4.4.
+    """
 
     code = "EDNS"
     _transient = True
@@ -233,10 +249,15 @@ class TLSError(SMTPError):
     Transient: certificates are renewed, and mail waits for that rather than bounce (RFC 8461
         section 5.2). Where the
     server answered STARTTLS with 5yz, that reply decides as always.
+
+    Attributes:
+        fault: What is wrong, in the words of RFC 8460 section 4.3, ``"certificate-expired"``; None
+            where nobody could tell.
     """
 
     code = "ETLS"
     _transient = True
+    fault: str | None = None
 
 
 class RequireTLSError(SMTPError):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -38,9 +40,8 @@ from txsmtpconn.errors import (
     TLSError,
 )
 from txsmtpconn.net.clock import default_reactor
-from txsmtpconn.net.openssl import is_of_tls, told_by_openssl
 from txsmtpconn.net.streams import message_source
-from txsmtpconn.net.tls import Guarded, has_finished_handshake, verify_identity
+from txsmtpconn.net.tls import Guarded, has_finished_handshake
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client.policy import Chunking, Pipelining
@@ -303,12 +304,11 @@ class SMTPConnection(Protocol):
         self._handshaking = False
         tls = self._options.tls
         assert tls is not None
-        if tls.verify:
-            try:
-                verify_identity(self.transport, self._options.reference_name)
-            except TLSError as error:
-                self._line.end(error)
-                return
+        try:
+            tls.check(self.transport, self._options.reference_name)
+        except TLSError as error:
+            self._line.end(error)
+            return
         self._note("{session_id} secured by TLS")
         self._line.take(self._session.tls_established(self._line.now()))
 
@@ -395,8 +395,8 @@ class SMTPConnection(Protocol):
         """Return why a connection was lost; None where it was just closed."""
         during = "CONN" if self._options.secure else "STARTTLS"
         error: SMTPError
-        if reason is not None and is_of_tls(reason):
-            error = TLSError(told_by_openssl(reason), command=during)
+        if isinstance(reason, (SSL.Error, VerificationError)):
+            error = TLSError(_told_by_openssl(reason), command=during)
         elif self._handshaking:
             error = TLSError("the connection was lost during the TLS handshake", command=during)
         elif isinstance(reason, (ConnectionDone, ConnectionLost, ConnectionAborted)):
@@ -416,3 +416,12 @@ def _expect_success(command: str) -> Callable[[Reply | None], Reply | SMTPError]
         return ProtocolError(f"{command} was refused", reply=reply, command=command)
 
     return judge
+
+
+def _told_by_openssl(reason: BaseException) -> str:
+    """Return the sentence in an OpenSSL error, which is a list of triples."""
+    if isinstance(reason, VerificationError):
+        return "the server's certificate names another server"
+    entries = reason.args[0] if reason.args and isinstance(reason.args[0], (list, tuple)) else ()
+    told = "; ".join(str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry)
+    return f"TLS failed: {told or type(reason).__name__}"

@@ -1,17 +1,20 @@
 """TLS: what to trust, which name to expect, and the check that the peer has it.
 
-"Secure" in this library means that a handshake which *we* started has completed and that
-`verify_identity` passed.  Twisted's own check runs inside the handshake and differs from release
-to release; ours looks at the certificate afterwards, before the first octet is written, and
-refuses whatever it cannot understand (RFC 6125, RFC 9525).
+"Secure" in this library means that a handshake which *we* started has completed and that our
+check of the peer passed: `verify_identity`, or another that the options name.  Twisted's own check
+runs inside the handshake and differs from release to release; ours looks at the certificate
+afterwards, before the first octet is written, and refuses whatever it cannot understand (RFC 6125,
+RFC 9525).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import idna
 from OpenSSL import SSL
@@ -79,6 +82,43 @@ def verify_identity(transport: Any, name: str) -> None:
         raise TLSError(f"the certificate does not name {name!a}", command="CONN") from reason
 
 
+class PeerCheck(Protocol):
+    """Decides whether the peer is who it should be, once the handshake is done.
+
+    `txsmtpconn.net.identity` has the usual ones.
+
+    Attributes:
+        uses_authorities: Whether OpenSSL is to look for a chain to a trusted authority; what it
+            found is `chain_fault`'s to tell.
+    """
+
+    @property
+    def uses_authorities(self) -> bool: ...
+
+    def check(self, connection: SSL.Connection, name: str) -> None:
+        """Look at the peer's certificate.
+
+        Args:
+            connection: Its handshake has just completed, and nothing was written over it.
+            name: What was sent as SNI, as `reference_name` returned it.
+
+        Raises:
+            TLSError: The peer is somebody else. Any other exception is taken for that, too.
+        """
+
+
+def chain_fault(connection: SSL.Connection) -> int | None:
+    """Return OpenSSL's code for what is wrong with the peer's chain, 0 if nothing is.
+
+    None where nobody has looked: the check did not want authorities, or there is no certificate.
+    """
+    return _chain_faults.get(connection)
+
+
+#: By connection: the first fault that OpenSSL found, or 0 once it has come down to the leaf.
+_chain_faults: WeakKeyDictionary[SSL.Connection, int] = WeakKeyDictionary()
+
+
 def has_finished_handshake(transport: Any) -> bool:
     """Tell whether a TLS transport's handshake is over: both sides have said Finished."""
     handle = transport.getHandle()
@@ -137,7 +177,8 @@ class TLSOptions:
 
     Attributes:
         verify: Refuse a certificate that no trusted authority signed, or that names someone
-            else.  False accepts any certificate: the link is then private but not authentic.
+            else.  False accepts any certificate: the link is then private but not authentic.  A
+            `PeerCheck` decides in its own way.
         ca_file: A PEM file of authorities to trust *instead of* the platform's.
         cert_file: Our own certificate and its chain, in PEM, for servers that ask for one.
         key_file: Its private key in PEM, not encrypted; by default it is in `cert_file`.
@@ -149,18 +190,20 @@ class TLSOptions:
         ConfigError: The values contradict each other.
     """
 
-    verify: bool = True
+    verify: bool | PeerCheck = True
     ca_file: str | Path | None = None
     cert_file: str | Path | None = None
     key_file: str | Path | None = None
     minimum_version: str = "1.2"
     connection_creator: Any = None
-    # The context of these options, made on first use.  A list, as the class is frozen.
-    _context: list[SSL.Context] = field(default_factory=list, init=False, repr=False, compare=False)
+    # The contexts of these options, made on first use: by what OpenSSL's own check is good for.
+    _contexts: dict[object, SSL.Context] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.verify, bool):
-            raise ConfigError("TLS option verify is True or False")
+        if not isinstance(self.verify, bool) and not callable(getattr(self.verify, "check", None)):
+            raise ConfigError("TLS option verify is True, False or a PeerCheck")
         version = str(self.minimum_version).removeprefix("TLSv")
         if version not in MINIMUM_VERSIONS:
             raise ConfigError(
@@ -195,21 +238,56 @@ class TLSOptions:
 
     def context(self) -> SSL.Context:
         """Return the OpenSSL context of these options: read the files once, then share it."""
-        if not self._context:
-            self._context.append(self._make_context())
-        return self._context[0]
+        decider = self._decider
+        if decider not in self._contexts:
+            self._contexts[decider] = self._make_context(decider)
+        return self._contexts[decider]
 
-    def _make_context(self) -> SSL.Context:
+    def checked_by(self, verify: bool | PeerCheck) -> TLSOptions:
+        """Return the same options with another idea of who the peer is; they share contexts."""
+        options = replace(self, verify=verify)
+        object.__setattr__(options, "_contexts", self._contexts)
+        return options
+
+    def check(self, transport: Any, name: str) -> None:
+        """Let the peer pass, or not.
+
+        Args:
+            transport: The transport whose handshake has just completed.
+            name: What `reference_name` returned.
+
+        Raises:
+            TLSError: It must not pass, or the check itself failed in any way: this fails closed.
+        """
+        if isinstance(self.verify, bool):
+            if self.verify:
+                verify_identity(transport, name)
+            return
+        try:
+            self.verify.check(transport.getHandle(), name)
+        except TLSError:
+            raise
+        except Exception as reason:
+            raise TLSError("the peer could not be verified", command="CONN") from reason
+
+    @property
+    def _decider(self) -> Callable[..., bool] | None:
+        """What OpenSSL asks about each certificate of a chain; None where it need not look."""
+        if isinstance(self.verify, bool):
+            return openssl_decides if self.verify else None
+        return _take_note if self.verify.uses_authorities else None
+
+    def _make_context(self, decider: Callable[..., bool] | None) -> SSL.Context:
         context = CertificateOptions(
             raiseMinimumTo=MINIMUM_VERSIONS[self.minimum_version]
         ).getContext()
-        if self.verify:
+        if decider is not None:
             if self.ca_file is None:
                 context.set_default_verify_paths()
             else:
                 check_certificates(self.ca_file, "CA file")
                 context.load_verify_locations(str(self.ca_file))
-            context.set_verify(SSL.VERIFY_PEER, openssl_decides)
+            context.set_verify(SSL.VERIFY_PEER, decider)
         if self.cert_file is not None:
             use_certificate(context, self.cert_file, self.key_file)
         return context
@@ -224,3 +302,16 @@ def openssl_decides(
 ) -> bool:
     """Let the verdict of OpenSSL stand, whatever it is about."""
     return bool(good)
+
+
+def _take_note(
+    connection: SSL.Connection,
+    certificate: object,  # noqa: ARG001
+    error: int,
+    depth: int,
+    good: int,
+) -> bool:
+    """Let the handshake go on, and leave it to the check to refuse the peer."""
+    if not good or depth == 0:
+        _chain_faults.setdefault(connection, 0 if good else error)
+    return True
