@@ -95,7 +95,7 @@ def test_a_refused_login_is_told_to_the_message() -> None:
     office = Office(auth=True)
     for pool in (None, True):
         transport = office.transport(auth=Credentials("ann", "wrong"), pool=pool, **INSECURELY)
-        error = office.failure_of(transport.send(ENVELOPE, BODY))
+        error = office.failure_of(transport.send(ENVELOPE, BODY), 10)
         assert isinstance(error, AuthenticationError)
         assert error.delivery is Delivery.NOT_SENT
         assert "wrong" not in str(error)
