@@ -58,6 +58,11 @@ class PreparedMessage:
         self._complete = MemorySource(_without_bcc(source), source.smtputf8)
         self._seven_bit: MemorySource | None = None
 
+    def header(self, name: str) -> str | None:
+        """Return a field of its header, the first of that name."""
+        value = self._message.get(name)
+        return None if value is None else str(value)
+
     def source_for(self, extensions: Extensions) -> MessageSource:
         """Return the octets as a server with these extensions takes them.
 

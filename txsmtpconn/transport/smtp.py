@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.defer import Deferred, fail
 
-from txsmtpconn.client.connecting import connect_with
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.errors import ConfigError, EnvelopeError, NoCredentialsError, SMTPError
+from txsmtpconn.errors import ConfigError, EnvelopeError, SMTPError
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.outcome import SendResult
-from txsmtpconn.transport.opening import Open, opened_by
 from txsmtpconn.transport.options import PoolOptions
 from txsmtpconn.transport.pool import Pool
 from txsmtpconn.transport.prepared import PreparedMessage, checked_defaults, prepare
+from txsmtpconn.transport.server import ServerCarrier
 from txsmtpconn.transport.settings import make_settings
-from txsmtpconn.transport.single import Singly
+
+
+class Carrier(Protocol):
+    """What a transport gives its messages to.
+
+    Attributes:
+        pool: The pool, where there is one of one kind.
+    """
+
+    @property
+    def pool(self) -> Pool | None: ...
+
+    def send(
+        self, envelope: Envelope, message: object, auth: Credentials | None
+    ) -> Deferred[SendResult]: ...
+
+    async def verify(self) -> bool: ...
+
+    def close(self, timeout: float | None = None) -> Deferred[None]: ...
 
 
 class SMTPTransport:
@@ -42,7 +58,7 @@ class SMTPTransport:
 
     Attributes:
         options: What each connection is told.
-        pool: The pool; None without one.
+        pool: The pool; None without one, and where there is one for each of many hosts.
 
     Raises:
         ConfigError: Something of that is wrong.
@@ -58,20 +74,57 @@ class SMTPTransport:
         **options: Any,
     ) -> None:
         settings = make_settings(options_or_url, pool, options)
-        self._reactor = default_reactor() if reactor is None else reactor
+        reactor = default_reactor() if reactor is None else reactor
+        carrier = ServerCarrier(reactor, settings.connection, settings.pool)
+        self._settle(carrier, settings.connection, defaults)
+
+    @classmethod
+    def to_mx(
+        cls,
+        reactor: Any,
+        next_hop: str | None = None,
+        *,
+        pool: PoolOptions | bool | None = None,
+        defaults: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> SMTPTransport:
+        """Return a transport to everybody: mail goes to the exchanges of each recipient's domain.
+
+        Args:
+            reactor: The reactor to use; None for the process's.
+            next_hop: Where all mail goes instead: ``"example.org"`` for the exchanges of that
+                domain, ``"srv:example.org"`` for its submission service (RFC 6186),
+                ``"[relay.example]:587"`` for a host.
+            pool: As for any transport; each host has a pool of its own.
+            defaults: As for any transport.
+            **options: The fields of `MXOptions`; and those of `ConnectionOptions` that do not say
+                which server, or how sure of it to be.
+
+        Raises:
+            ConfigError: Something of that is wrong.
+        """
+        from txsmtpconn.transport.nexthop.carrier import mx_carrier
+
+        transport = cls.__new__(cls)
+        reactor = default_reactor() if reactor is None else reactor
+        carrier = mx_carrier(reactor, next_hop, pool, options)
+        transport._settle(carrier, carrier.options, defaults)  # noqa: SLF001 - it is ours
+        return transport
+
+    def _settle(
+        self,
+        carrier: Carrier,
+        options: ConnectionOptions,
+        defaults: Mapping[str, str] | None,
+    ) -> None:
+        self._carrier = carrier
         self._defaults = checked_defaults(defaults)
-        self.options = settings.connection
-        self.pool: Pool | None = None
-        if settings.pool is not None:
-            self.pool = Pool(self._opener(), settings.pool, self._reactor)
-        self._singly = Singly(self._reactor)
+        self.options = options
+        self.pool = carrier.pool
 
     def __repr__(self) -> str:
-        options = self.options
-        where = options.path if options.path is not None else f"{options.host}:{options.port}"
-        if options.endpoint is not None:
-            where = "an endpoint"
-        return f"<SMTPTransport to {where}{'' if self.pool is None else ', pooled'}>"
+        pooled = "" if self.pool is None else ", pooled"
+        return f"<{type(self).__name__} to {self._carrier}{pooled}>"
 
     def send(
         self, envelope: Envelope, message: object, *, auth: Credentials | None = None
@@ -90,9 +143,7 @@ class SMTPTransport:
             _check(envelope, auth)
         except SMTPError as error:
             return fail(error)
-        if self.pool is not None and auth is None:
-            return self.pool.send(envelope, message)
-        return self._singly.send(self._opener(auth), envelope, message)
+        return self._carrier.send(envelope, message, auth)
 
     def send_message(
         self,
@@ -149,7 +200,7 @@ class SMTPTransport:
                 credentials.
             SMTPError: What stands in the way.
         """
-        return Deferred.fromCoroutine(self._verify())
+        return Deferred.fromCoroutine(self._carrier.verify())
 
     def close(self, timeout: float | None = None) -> Deferred[None]:
         """Take no more messages, send those there are, and leave.
@@ -161,28 +212,7 @@ class SMTPTransport:
         Returns:
             A Deferred that fires when the last connection is gone. It never errbacks.
         """
-        parts = [self._singly.close(timeout)]
-        if self.pool is not None:
-            parts.append(self.pool.close(timeout))
-        return gatherResults(parts).addCallback(lambda _: None)
-
-    def _opener(self, auth: Credentials | None = None) -> Open:
-        """Return what opens connections, the same for every purpose."""
-        options = self.options if auth is None else replace(self.options, auth=auth)
-        return opened_by(
-            lambda: connect_with(self._reactor, options), login=options.auth is not None
-        )
-
-    async def _verify(self) -> bool:
-        connection = await self._opener()()
-        try:
-            wanting = self.options.force_auth and self.options.auth is None
-            if wanting and connection.allows_auth:
-                text = "a login is wanted, and there are no credentials"
-                raise NoCredentialsError(text, command="API")
-        finally:
-            await connection.quit()
-        return True
+        return self._carrier.close(timeout)
 
 
 def _check(envelope: object, auth: object) -> None:

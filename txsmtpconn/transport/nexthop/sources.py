@@ -1,0 +1,74 @@
+"""Looking at a message before it goes to several places."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.internet.defer import Deferred
+
+from txsmtpconn.net.bodies import Body, release
+from txsmtpconn.net.streams import MessageSource
+from txsmtpconn.transport.preparation import head_of
+from txsmtpconn.transport.prepared import PreparedMessage
+
+#: Octets of a header that are looked at.
+_HEADER = 64 * 1024
+
+_FIELD = re.compile(rb"^TLS-Required[ \t]*:[ \t]*No[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+
+class Once:
+    """A source that can be read once only, and remembers whether it was.
+
+    Attributes:
+        opened: Whether it was read, if only in part.
+    """
+
+    replayable = False
+
+    def __init__(self, source: MessageSource) -> None:
+        self._source = source
+        self.opened = False
+        self.size = source.size
+        self.whole = source.whole
+        self.smtputf8 = source.smtputf8
+
+    @property
+    def eight_bit(self) -> bool | None:
+        """As the source says."""
+        return self._source.eight_bit
+
+    def open(self) -> Body:
+        """Start the one reading."""
+        self.opened = True
+        return self._source.open()
+
+
+async def waives_tls(source: MessageSource | PreparedMessage) -> bool:
+    """Tell whether a message has the header field ``TLS-Required: No`` (RFC 8689 section 5).
+
+    Of a source that can be read once only nothing is known: then the field does not count, and
+    what the recipients' domains demand holds.
+    """
+    if isinstance(source, PreparedMessage):
+        return (source.header("TLS-Required") or "").strip().lower() == "no"
+    if source.whole is not None:
+        return _says_no(source.whole)
+    if not source.replayable:
+        return False
+    body = source.open()
+    try:
+        octets = b""
+        while len(octets) < _HEADER and head_of(octets) is None:
+            read = body.read()
+            chunk = await read if isinstance(read, Deferred) else read
+            if not chunk:
+                break
+            octets += chunk
+    finally:
+        release(body)
+    return _says_no(octets)
+
+
+def _says_no(octets: bytes) -> bool:
+    return _FIELD.search(octets[: head_of(octets)]) is not None
