@@ -29,7 +29,7 @@ class Office:
         self.users: list[str] = []
         server.setdefault("name", "mx.test")
         if server.pop("auth", False):
-            server |= {"on_auth": self._let_in, "allow_insecure_auth": True}
+            server |= {"on_auth": self._let_in, "allow_insecure_auth": True, "auth_delay": 0}
         self.server = simple_server(self.clock, self._take, **server)
         self.port = self.network.listen(self.server)
 
