@@ -173,6 +173,8 @@ class Envelope:
         hold_for, hold_until: Release the message only after so many seconds, or at a time (RFC
             4865): a datetime with a zone, or a text as RFC 3339 has it. Held as text.
         auth: The AUTH= parameter (RFC 4954 section 5): who submitted the message; empty if unknown.
+        prdr: Ask for a reply for each recipient to the message, where the server can do that
+            (draft-hall-prdr).
         reverse_path: `mail_from` parsed; None for the null reverse-path.
         plain: True if there is none of the above but addresses.
         verbatim: True if the addresses are such that they go on the wire as given, to any peer.
@@ -196,6 +198,7 @@ class Envelope:
     hold_for: int | None = None
     hold_until: str | None = None
     auth: str | None = None
+    prdr: bool = False
     own_dsn: tuple[DSN | None, ...] | None = None
 
     # Not fields: found from the fields, and alike where those are alike.
@@ -218,6 +221,7 @@ class Envelope:
         hold_for: int | None = None,
         hold_until: str | datetime | None = None,
         auth: str | None = None,
+        prdr: bool = False,
     ) -> None:
         # Defaults live in the class; only what is given goes into the instance, past the frozen
         # __setattr__.
@@ -235,11 +239,12 @@ class Envelope:
             size is not None or body is not None or smtputf8 is not None or dsn is not None
             or requiretls is not False or deliver_by is not None or mt_priority is not None
             or hold_for is not None or hold_until is not None or auth is not None
+            or prdr is not False
         ):
             _set_conditions(
                 given, dsn, size=size, body=body, smtputf8=smtputf8, requiretls=requiretls,
                 deliver_by=deliver_by, mt_priority=mt_priority, hold_for=hold_for,
-                hold_until=hold_until, auth=auth,
+                hold_until=hold_until, auth=auth, prdr=prdr,
             )
         # fmt: on
 
@@ -308,7 +313,7 @@ def _set_conditions(given: dict[str, Any], dsn: DSN | None, **conditions: Any) -
         conditions["body"] = _one_of(body, _BODY, "body is 7BIT, 8BITMIME or BINARYMIME")
     if dsn is not None and not isinstance(dsn, DSN):
         raise EnvelopeError(f"dsn is a DSN, not {dsn!r}", command="API")
-    for name in ("smtputf8", "requiretls"):
+    for name in ("smtputf8", "requiretls", "prdr"):
         value = conditions[name]
         if value is not True and value is not False and (value is not None or name != "smtputf8"):
             raise EnvelopeError(f"{name} is True or False, not {value!r}", command="API")

@@ -159,7 +159,7 @@ class Run:
         content = b"Subject: %d\r\n\r\n%b\r\nend of %b%b" % (number, body, sender.encode(), last)
         streamed = rng.random() < 0.4
         transaction = Transaction(
-            Envelope(sender, recipients),
+            Envelope(sender, recipients, prdr=rng.random() < 0.5),
             None if streamed else content,
             size=len(content) if rng.random() < 0.5 else None,
             hold=rng.random() < 0.15,

@@ -51,6 +51,8 @@ class Manners:
     forgets_refused_sender: bool = False
     #: A chunk is refused and the next ones are taken, so that the message lacks a part.
     forgets_refused_chunks: bool = False
+    #: Each recipient's reply to the message is given where MAIL asks for it.
+    prdr: bool = False
     #: SIZE: larger messages are refused.
     size: int = 100_000
     #: EHLO is unknown.
@@ -105,6 +107,7 @@ class ModelServer:
         self._recipients: list[str] = []
         self._content = bytearray()
         self._chunks_failed = False
+        self._each = False
 
     # -- octets in -------------------------------------------------------------------------
 
@@ -159,7 +162,7 @@ class ModelServer:
         elif not self._greeted:
             self.breaches.append(f"{line!r} before any EHLO")
         elif verb == b"MAIL":
-            self._mail(_path(line, b"MAIL FROM:<"))
+            self._mail(_path(line, b"MAIL FROM:<"), each=line.endswith(b" PRDR"))
         elif verb == b"RCPT":
             self._rcpt(_path(line, b"RCPT TO:<"))
         elif verb == b"DATA":
@@ -197,11 +200,13 @@ class ModelServer:
             keywords.append("PIPELINING")
         if self.manners.chunking:
             keywords.append("CHUNKING")
+        if self.manners.prdr:
+            keywords.append("PRDR")
         self._say(250, *(["model"] if verb == b"HELO" else keywords))
 
     # -- envelope --------------------------------------------------------------------------
 
-    def _mail(self, sender: str) -> None:
+    def _mail(self, sender: str, *, each: bool) -> None:
         if self._open:
             # The open transaction stays as it is: what follows adds to it.
             self._say(503, "nested MAIL", about=sender)
@@ -215,7 +220,9 @@ class ModelServer:
                 self._claimed = sender
             return
         self._forget()
-        self._open, self._sender = True, sender
+        self._open, self._sender, self._each = True, sender, each
+        if each and not self.manners.prdr:
+            self.breaches.append("PRDR was not offered")
         self._say(250, "2.1.0 sender", about=sender)
 
     def _rcpt(self, recipient: str) -> None:
@@ -332,7 +339,10 @@ class ModelServer:
 
     def _mark(self, content: bytes) -> None:
         """Decide, take or refuse, and then perhaps not live to say so."""
-        verdicts = self._verdicts(content)
+        divided = self._each and len(content) <= self.manners.size and self.rng.random() < 0.8
+        each = self.manners.lmtp or divided
+        verdicts = self._verdicts(content, each=each)
+        overall = self._overall(verdicts) if divided else 250
         fault = ""
         if self._fault():
             fault = self.rng.choice(("die", "421", "half", "silent", "nonsense"))
@@ -342,26 +352,33 @@ class ModelServer:
         if fault and self.rng.random() < 0.3:
             verdicts = [450 for _ in verdicts]
         for index, recipient in enumerate(self._recipients):
-            if verdicts[index if self.manners.lmtp else 0] == 250:
+            if verdicts[index if each else 0] == 250 == overall:
                 self.taken.append(Taken(self._sender, recipient, content))
-        self._tell(verdicts, fault)
+        named: list[str | None] = [*self._recipients] if each else [None]
+        replies = list(zip(verdicts, named, strict=True))
+        if divided:
+            replies = [(353, None), *replies, (overall, None)]
+        self._tell(replies, fault)
 
-    def _verdicts(self, content: bytes) -> list[int]:
+    def _overall(self, verdicts: list[int]) -> int:
+        """Decide about a message of which each recipient has had a verdict."""
+        return self._code(250, 451, 554) if 250 in verdicts else self.rng.choice((250, 450, 550))
+
+    def _verdicts(self, content: bytes, *, each: bool) -> list[int]:
         """Decide for each recipient, or for all of them at once."""
-        count = len(self._recipients) if self.manners.lmtp else 1
+        count = len(self._recipients) if each else 1
         if len(content) > self.manners.size:
             return [552] * count
         return [self._code(250, 450, 451, 452, 550, 552, 554) for _ in range(count)]
 
-    def _tell(self, verdicts: list[int], fault: str) -> None:
+    def _tell(self, replies: Sequence[tuple[int, str | None]], fault: str) -> None:
         """Say the verdicts, or those before a fault strikes."""
-        named: Sequence[str | None] = self._recipients if self.manners.lmtp else [None]
-        told = self.rng.randrange(len(verdicts)) if fault else len(verdicts)
+        told = self.rng.randrange(len(replies)) if fault else len(replies)
         about = self._about()
-        for verdict, recipient in list(zip(verdicts, named, strict=True))[:told]:
+        for verdict, recipient in replies[:told]:
             self._say(verdict, "2.0.0 message", about=about, recipient=recipient)
         if fault == "half":
-            self._half(verdicts[told], about)
+            self._half(replies[told][0], about)
         elif fault == "silent":
             self.silent = True
         elif fault == "nonsense":

@@ -76,6 +76,7 @@ class Setting:
             goes_ahead_alone=rng.random() < 0.3,
             forgets_refused_sender=rng.random() < 0.15,
             forgets_refused_chunks=rng.random() < 0.15,
+            prdr=not row.lmtp and rng.random() < 0.5,
             size=rng.choice((100_000, 100_000, 100)),
             archaic=not row.lmtp and rng.random() < 0.05,
             refusals=perhaps(0.7, 0.5),

@@ -22,6 +22,7 @@ MAIL: list[tuple[bytes, MailParameters, str]] = [
     (b" ENVID=a+20b+2Bc+3Dd", MailParameters(envid="a b+c=d"), "A4: encoded as xtext"),
     (b" ENVID=" + b"x" * 100, MailParameters(envid="x" * 100), "A4: the longest"),
     (b" REQUIRETLS", MailParameters(requiretls=True), "RFC 8689"),
+    (b" PRDR", MailParameters(prdr=True), "draft-hall-prdr section 4.2"),
     (b" AUTH=<>", MailParameters(auth=""), "RFC 4954: nobody known"),
     (b" AUTH=e+3Dmc2@example.com", MailParameters(auth="e=mc2@example.com"), "RFC 4954"),
     (b' AUTH="a+20b"@x', MailParameters(auth='"a b"@x'), "a quoted local part"),

@@ -105,6 +105,7 @@ def test_raw_utf8_needs_smtputf8() -> None:
         (b" ENVID=x", "DSN"),
         (b" AUTH=<>", "AUTH"),
         (b" REQUIRETLS", "REQUIRETLS"),
+        (b" PRDR", "PRDR"),
         (b" BY=1;R", "DELIVERBY"),
         (b" MT-PRIORITY=1", "MT-PRIORITY"),
         (b" HOLDFOR=1", "FUTURERELEASE"),

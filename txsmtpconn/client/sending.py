@@ -383,6 +383,7 @@ def variant(
         hold_for=envelope.hold_for,
         hold_until=envelope.hold_until,
         auth=envelope.auth,
+        prdr=envelope.prdr,
     )
 
 

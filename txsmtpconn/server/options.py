@@ -105,7 +105,8 @@ class ServerOptions:
         xclient_login: Believe them that a client has authenticated, too (LOGIN).
         xforward_networks: Networks whose clients may say XFORWARD.
         promises: Extensions to offer whose work is done by whoever takes the message: BINARYMIME,
-            REQUIRETLS, DELIVERBY, MT-PRIORITY, FUTURERELEASE.
+            REQUIRETLS, DELIVERBY, MT-PRIORITY, FUTURERELEASE; and PRDR, for a sink whose `finish`
+            answers for each recipient where the envelope's `prdr` asks for it.
         disabled: Keywords and verbs to do without, such as CHUNKING, PIPELINING, EHLO.
         logger: Where to write about sessions; True is the console.
         transaction_log: Write each line, too; secrets are left out.
@@ -241,9 +242,11 @@ class ServerOptions:
             raise ConfigError("auth_required needs an on_auth hook")
         shared = {rule.name for rule in fields(ServerRules)} & {own.name for own in fields(self)}
         given = {name: getattr(self, name) for name in shared}
+        # LMTP has a reply for each recipient as it is.
+        without = {*self.disabled, *(["PRDR"] if self.lmtp else [])}
         given |= {
             "dialect": LMTP if self.lmtp else SMTP,
-            "extensions": (DEFAULT_EXTENSIONS | set(self.promises)) - set(self.disabled),
+            "extensions": (DEFAULT_EXTENSIONS | set(self.promises)) - without,
             "disabled": frozenset(self.disabled),
             "starttls": self.tls is not None and not self.implicit_tls,
             "auth_mechanisms": mechanisms,

@@ -81,6 +81,7 @@ class MailParameters:
         hold_for: seconds to hold the message back.
         hold_until: the moment until which to hold it, as RFC 3339 writes it:
             ``"2026-12-31T23:00:00Z"``. Not with ``hold_for``.
+        prdr: answer the end of the data for each recipient (draft-hall-prdr).
     """
 
     size: int | None = None
@@ -94,6 +95,7 @@ class MailParameters:
     mt_priority: int | None = None
     hold_for: int | None = None
     hold_until: str | None = None
+    prdr: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -123,9 +125,7 @@ class MailParameters:
 
     def encode(self) -> bytes:
         """Render the parameters, a space before each."""
-        words = []
-        if self.smtputf8:
-            words.append(b" SMTPUTF8")
+        words = [b" SMTPUTF8"] if self.smtputf8 else []
         if self.body is not None:
             words.append(b" BODY=" + self.body.encode("ascii"))
         if self.size is not None:
@@ -134,8 +134,8 @@ class MailParameters:
             words.append(b" RET=" + self.ret.encode("ascii"))
         if self.envid is not None:
             words.append(b" ENVID=" + xtext_encode(self.envid.encode("ascii")))
-        if self.requiretls:
-            words.append(b" REQUIRETLS")
+        flags = ((b" REQUIRETLS", self.requiretls), (b" PRDR", self.prdr))
+        words += [word for word, told in flags if told]
         if self.auth is not None:
             mailbox = parse_mailbox(self.auth).encode(self.smtputf8) if self.auth else b"<>"
             words.append(b" AUTH=" + xtext_encode(mailbox))
@@ -422,6 +422,7 @@ _MAIL = {
     "MT-PRIORITY": _Parameter("mt_priority", "MT-PRIORITY", _read_priority),
     "HOLDFOR": _Parameter("hold_for", "FUTURERELEASE", _read_seconds),
     "HOLDUNTIL": _Parameter("hold_until", "FUTURERELEASE", str.upper),
+    "PRDR": _Parameter("prdr", "PRDR", None),
 }
 _RCPT = {
     "NOTIFY": _Parameter("notify", "DSN", _read_notify),

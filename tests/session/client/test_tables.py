@@ -58,7 +58,7 @@ def test_each_code_has_an_effect(expected: Expected) -> None:
 def test_421_always_ends_the_session_or_is_taken_for_the_answer(expected: Expected) -> None:
     """RFC 5321 section 3.8: 421 may answer anything, and no command may follow it."""
     closing = effect(expected, 421)
-    if expected in (Expected.GREETING, Expected.MARK, Expected.QUIT):
+    if expected in (Expected.GREETING, Expected.MARK, Expected.VERDICT, Expected.QUIT):
         assert closing is effect(expected, 421) is not Effect.CLOSING
     else:
         assert closing is Effect.CLOSING

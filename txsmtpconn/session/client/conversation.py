@@ -53,6 +53,7 @@ _TIMEOUT: Final = {
     Expected.BODY: "block",
     Expected.CHUNK: "block",
     Expected.MARK: "mark",
+    Expected.VERDICT: "mark",
     Expected.QUIT: "quit",
 }
 #: Indexed by ``Expected``.
@@ -389,6 +390,6 @@ class Conversation:
 def _command(expected: Expected) -> str:
     if expected is Expected.GREETING:
         return "CONN"
-    if expected in (Expected.BODY, Expected.MARK):
+    if expected in (Expected.BODY, Expected.MARK, Expected.VERDICT):
         return "DATA"
     return expected.text

@@ -52,6 +52,7 @@ def render_envelope(
                 extensions,
                 size=transaction.size,
                 eight_bit=transaction.eight_bit,
+                prdr=transaction.prdr,
             )
             conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
         elif step <= transaction.asking:

@@ -23,6 +23,7 @@ from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
 from txsmtpconn.session.client.rendering import objection
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.client.transaction import Operation, Phase, Transaction
+from txsmtpconn.session.client.verdicts import Verdicts
 from txsmtpconn.wire.chunking import bdat
 from txsmtpconn.wire.limits import RECIPIENTS_LEAST
 from txsmtpconn.wire.reply import Reply
@@ -86,6 +87,9 @@ class Mailing:
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
         conversation.act_on(self, self._ACTS)
+        self._verdicts = Verdicts(
+            conversation, reply_per_recipient=reply_per_recipient, end=self.end
+        )
 
     # -- admission and end -----------------------------------------------------------------
 
@@ -178,6 +182,14 @@ class Mailing:
             self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
         transaction.chunked = self._chooses_chunks(transaction, waiting)
         transaction.reply_per_recipient = self._reply_per_recipient
+        envelope = transaction.envelope
+        transaction.prdr = (
+            not envelope.plain
+            and envelope.prdr
+            and len(envelope.addresses) > 1
+            and not self._reply_per_recipient
+            and "PRDR" in self._conversation.extensions
+        )
         transaction.phase = _ENVELOPE
         self._undecided = self.rendering = transaction
         self.active.append(transaction)
@@ -401,29 +413,6 @@ class Mailing:
         if not operation.mark_left:
             self.end(operation)
 
-    def _on_mark_answered(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
-        operation.final_replies.append(reply)
-        positive = reply.code < 300
-        if positive:
-            operation.was_accepted = True
-        if positive and (operation.mail_refused or operation.refusal is not None):
-            text = "the server took a message that it had refused"
-            error = ProtocolError(text, reply=reply, command="DATA")
-            self.end(operation, error)
-            self._conversation.end(error)
-        elif reply.code == 421:
-            text = "the server closed the session"
-            error_421 = ConnectionLostError(text, reply=reply, command="DATA")
-            self.end(operation, error_421)
-            self._conversation.end(error_421)
-        elif self._reply_per_recipient and len(operation.final_replies) < operation.accepted:
-            self._conversation.expect(Expected.MARK, operation, first=True)
-        else:
-            self.end(operation)
-
     def _on_reset(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         """The peer has done what the session put before a transaction."""
 
@@ -442,7 +431,6 @@ class Mailing:
         (Effect.DATA_AGREED, _on_data_agreed),
         (Effect.DATA_REFUSED, _on_data_refused),
         (Effect.BODY_REFUSED, _on_body_refused),
-        (Effect.MARK_ANSWERED, _on_mark_answered),
         (Effect.CHUNK_ACCEPTED, _on_chunk_accepted),
         (Effect.CHUNK_REFUSED, _on_chunk_refused),
         (Effect.RESET, _on_reset),

@@ -64,7 +64,12 @@ def _unoffered(parameter: str, extension: str) -> SMTPError:
 
 
 def mail_command(
-    envelope: Envelope, extensions: Extensions, *, size: int | None, eight_bit: bool
+    envelope: Envelope,
+    extensions: Extensions,
+    *,
+    size: int | None,
+    eight_bit: bool,
+    prdr: bool = False,
 ) -> bytes:
     """Return MAIL with all the parameters that the peer understands (RFC 5321 section 4.1.1.2).
 
@@ -74,6 +79,7 @@ def mail_command(
         size: Octets of the mail data, if known (RFC 1870); it is declared where the caller expected
             less.
         eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
+        prdr: Whether to ask for a reply for each recipient.
     """
     utf8 = envelope.needs_smtputf8
     if envelope.plain and envelope.verbatim:
@@ -99,6 +105,7 @@ def mail_command(
         mt_priority=envelope.mt_priority if extensions.mt_priority else None,
         hold_for=envelope.hold_for,
         hold_until=envelope.hold_until,
+        prdr=prdr,
     )
     return command_line(b"MAIL", words + parameters.encode(), utf8=utf8)
 

@@ -113,6 +113,8 @@ class Expected(IntEnum):
     QUIT = 14
     #: A line of an authentication in the caller's own words.
     OWN_WORDS = 15
+    #: One of the replies that follow a 353 to the end of mail data (draft-hall-prdr).
+    VERDICT = 16
 
     @property
     def text(self) -> str:
@@ -137,6 +139,7 @@ _TEXTS = {
     Expected.OPERATION: "command",
     Expected.QUIT: "QUIT",
     Expected.OWN_WORDS: "AUTH",
+    Expected.VERDICT: "end of mail data",
 }
 
 
@@ -161,6 +164,8 @@ class Effect(IntEnum):
     DATA_REFUSED = auto()
     BODY_REFUSED = auto()
     MARK_ANSWERED = auto()
+    MARK_DIVIDED = auto()
+    VERDICT = auto()
     CHUNK_ACCEPTED = auto()
     CHUNK_REFUSED = auto()
     RESET = auto()
@@ -225,7 +230,14 @@ EFFECTS: Mapping[Expected, tuple[Effect, Effect, Effect, Effect, Mapping[int, Ef
         _E.VIOLATION,
         _E.MARK_ANSWERED,
         _E.MARK_ANSWERED,
-        {421: _E.MARK_ANSWERED},
+        {353: _E.MARK_DIVIDED, 421: _E.MARK_ANSWERED},
+    ),
+    Expected.VERDICT: (
+        _E.VERDICT,
+        _E.VIOLATION,
+        _E.VERDICT,
+        _E.VERDICT,
+        {421: _E.VERDICT},
     ),
     Expected.CHUNK: (_E.CHUNK_ACCEPTED, _E.VIOLATION, _E.CHUNK_REFUSED, _E.CHUNK_REFUSED, {}),
     Expected.RSET: (_E.RESET, _E.VIOLATION, _E.RESET_REFUSED, _E.RESET_REFUSED, {}),

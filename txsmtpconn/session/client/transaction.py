@@ -154,12 +154,15 @@ class Transaction(Operation):
         rcpt_replies: Replies to RCPT, in the order of the recipients.
         data_reply: The reply to DATA, unless it was 354.
         refusal: A refusal that came while mail data was running, or of a chunk.
-        final_replies: Replies to the end mark: one, or in LMTP one for each accepted recipient.
+        final_replies: Replies to the end mark: one; or in LMTP, and behind a 353 (PRDR), one for
+            each accepted recipient.
+        overall: Behind these, where they follow a 353, the reply to the message as a whole.
         cause: Why it ended without a reply that decides.
         octets: Octets of mail data that have left, with transparency but without BDAT commands.
         begun_at: When MAIL was rendered, in the caller's time; 0.0 before that.
         body_at: When mail data could leave; with BDAT, where nothing is waited for, at once.
         mark_left: Whether the end mark has been handed to the transport.
+        prdr: Whether MAIL asks for a reply for each recipient (draft-hall-prdr).
         reply_per_recipient: Whether the n-th final reply is that of the n-th accepted recipient.
     """
 
@@ -172,6 +175,8 @@ class Transaction(Operation):
     mail_refused = False
     data_reply: Reply | None = None
     refusal: Reply | None = None
+    overall: Reply | None = None
+    prdr = False
     cause: SMTPError | None = None
     octets = 0
     begun_at = 0.0
@@ -188,6 +193,8 @@ class Transaction(Operation):
     crowded: Reply | None = None
     #: Whether a final reply was 2xx, which ends the transaction for the peer, too.
     was_accepted = False
+    #: Whether a 353 has said that each recipient's reply follows.
+    divided = False
     #: Whether the peer waits for a streamed body.
     streaming = False
     #: Octets of a streamed body, as they were given.
@@ -225,7 +232,7 @@ class Transaction(Operation):
     def last_reply(self) -> Reply | None:
         """The last reply that this transaction got."""
         if self.final_replies:
-            return self.final_replies[-1]
+            return self.overall or self.final_replies[-1]
         rcpt = self.rcpt_replies[-1] if self.rcpt_replies else None
         return self.refusal or self.data_reply or rcpt or self.mail_reply
 
@@ -303,11 +310,13 @@ class Transaction(Operation):
             return _refused(rcpt, "RCPT TO")
         if final is not None:
             command = "BDAT" if self.chunked else "DATA"
-            if final.code >= 300:
-                return Delivery.REJECTED, final, command
+            # Behind a 353 the last word is that about the message as a whole.
+            word = self.overall if self.divided and final.code < 300 else final
+            if word is not None and word.code >= 300:
+                return Delivery.REJECTED, word, command
             # The peer took mail whose sender, or a part of which, it had refused before:
             # it did something, and nobody knows what.
-            if self.mail_refused or self.refusal is not None:
+            if word is None or self.mail_refused or self.refusal is not None:
                 return Delivery.IN_DOUBT, final, command
             return _ACCEPTED, final, command
         if self.mail_refused and self.mail_reply is not None:
@@ -331,7 +340,7 @@ class Transaction(Operation):
                 text = "the server's replies contradict each other"
                 return ProtocolError(text, reply=reply, command=stage, delivery=delivery)
             return self.cause
-        of_message = reply in self.final_replies or reply is self.refusal
+        of_message = reply in self.final_replies or reply in (self.refusal, self.overall)
         if of_message:
             text = f"the message was refused for {address}"
         elif stage == "MAIL FROM":

@@ -6,6 +6,8 @@ other end what to do; none of them quotes what the peer sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from txsmtpconn.wire.reply import Reply
 
 _of = Reply.of
@@ -17,6 +19,7 @@ SENDER_OK = _of(250, "2.1.0 Ok")
 RECIPIENT_OK = _of(250, "2.1.5 Ok")
 MESSAGE_OK = _of(250, "2.0.0 Ok: message accepted")
 CANNOT_VERIFY = _of(252, "2.1.5 Cannot verify that mailbox, but will take mail for it")
+EACH_FOLLOWS = _of(353, "Replies for each recipient follow")
 SEND_DATA = _of(354, "End data with <CR><LF>.<CR><LF>")
 TLS_READY = _of(220, "2.0.0 Ready to start TLS")
 
@@ -32,6 +35,7 @@ NO_SERVICE = _of(421, "4.3.0 Local error, please try again later")
 TOO_MANY_CLIENTS = _of(421, "4.7.0 Too many connections, please try again later")
 TOO_MANY_FROM_ADDRESS = _of(421, "4.7.0 Too many connections from your address")
 LOCAL_ERROR = _of(451, "4.3.0 Local error, please try again later")
+TAKEN_BY_NONE_NOW = _of(450, "4.0.0 No recipient takes the message now")
 TOO_MANY_RECIPIENTS = _of(452, "4.5.3 Too many recipients in one mail transaction")
 TOO_MANY_DOMAINS = _of(452, "4.5.3 Too many recipient domains in one session")
 TLS_UNAVAILABLE = _of(454, "4.7.0 TLS is not available")
@@ -64,6 +68,7 @@ BARE_LINE_END = _of(550, "5.5.2 Mail data has a bare CR or LF; lines end in CRLF
 MESSAGE_TOO_BIG = _of(552, "5.3.4 Message size exceeds the limit")
 ABANDONED = _of(554, "5.0.0 The mail transaction was abandoned")
 NEEDS_SMTPUTF8 = _of(553, "5.6.7 That address needs SMTPUTF8")
+TAKEN_BY_NONE = _of(554, "5.0.0 No recipient takes the message")
 NOT_HTTP = _of(554, "5.5.1 This is not a web server")
 TALKED_TOO_SOON = _of(554, "5.5.0 Wait for the greeting")
 TALKED_BEHIND_STARTTLS = _of(554, "5.5.0 Nothing may follow STARTTLS in clear")
@@ -80,3 +85,10 @@ HELP = _of(
 RENDERED = {
     id(value): value.encode() for value in list(globals().values()) if isinstance(value, Reply)
 }
+
+
+def overall(answers: Sequence[Reply]) -> Reply:
+    """Return the reply to a message that sums up those of its recipients."""
+    if any(answer.code < 400 for answer in answers):
+        return MESSAGE_OK
+    return TAKEN_BY_NONE_NOW if any(answer.code < 500 for answer in answers) else TAKEN_BY_NONE

@@ -33,7 +33,9 @@ DEFAULT_EXTENSIONS = frozenset(
 )
 #: Extensions that are a promise which only the application can keep, in what it does with the
 #: message afterwards.
-PROMISES = frozenset(("BINARYMIME", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE"))
+PROMISES = frozenset(
+    ("BINARYMIME", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE", "PRDR")
+)
 
 
 class BareLineEnds(Enum):
@@ -208,6 +210,8 @@ class ServerRules:
             for word in ("DSN", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE")
             if word in offered
         ]
+        if "PRDR" in offered:
+            lines.append("PRDR")
         # RFC 8689 section 3: offered under TLS only.
         if secure and "REQUIRETLS" in offered:
             lines.append("REQUIRETLS")

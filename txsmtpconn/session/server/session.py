@@ -250,7 +250,9 @@ class ServerSession(ServerCommands):
         self._answer(question, reply, now)
 
     def reply_each(self, answers: Sequence[Reply | None], now: float) -> None:
-        """Answer the end of mail data for each accepted recipient in order (RFC 2033 section 4.2).
+        """Answer the end of mail data for each accepted recipient in order.
+
+        That is so in LMTP (RFC 2033 section 4.2), and where MAIL has asked for it (PRDR).
 
         Raises:
             LocalProtocolError: It is not the question, the dialect has one reply for all, or the
@@ -259,7 +261,8 @@ class ServerSession(ServerCommands):
         transaction = self._transaction
         if not isinstance(self.question, DataEnded) or transaction is None:
             raise LocalProtocolError("there is no end of mail data to answer")
-        if not self.rules.dialect.reply_per_recipient:
+        divided = not self.rules.dialect.reply_per_recipient
+        if divided and not transaction.parameters.prdr:
             raise LocalProtocolError(f"{self.rules.dialect.name} has one reply for all recipients")
         if len(answers) != len(transaction.recipients):
             raise LocalProtocolError(
@@ -267,7 +270,12 @@ class ServerSession(ServerCommands):
             )
         self.question = None
         self._moved = True
-        self._end_data([answer or replies.MESSAGE_OK for answer in answers])
+        told = [answer or replies.MESSAGE_OK for answer in answers]
+        if divided and len(told) > 1:
+            # draft-hall-prdr section 4.5: each recipient's reply, and then one for the message.
+            self._say(replies.EACH_FOLLOWS)
+            told.append(replies.overall(told))
+        self._end_data(told)
 
     def challenge(self, data: bytes, now: float) -> None:
         """Answer a step of a SASL dialogue with a challenge (RFC 4954 section 4).

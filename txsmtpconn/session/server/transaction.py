@@ -56,4 +56,5 @@ class IncomingTransaction:
             hold_for=given.hold_for,
             hold_until=given.hold_until,
             auth=given.auth,
+            prdr=given.prdr,
         )
