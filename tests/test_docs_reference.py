@@ -11,7 +11,7 @@ import pytest
 import txsmtpconn
 from tests.rst_tables import DOCS, list_tables
 from txsmtpconn import Delivery, SMTPError
-from txsmtpconn.cli import _parser
+from txsmtpconn.cli import make_parser
 from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 
@@ -129,7 +129,7 @@ def test_the_row_of_a_private_extension_is_true(row: list[str]) -> None:
 
 def test_every_command_is_shown() -> None:
     """The page of commands shows the help of each: those of ours, and twistd's services."""
-    told = _parser().format_help()
+    told = make_parser().format_help()
     commands = {f"smtpconn {name}" for name in re.findall(r"^    ([a-z]+)  ", told, re.MULTILINE)}
     plugins = (DOCS.parent / "twisted" / "plugins" / "txsmtpconn_plugins.py").read_text("utf-8")
     services = re.findall(r"^(\w+) = ServiceMaker", plugins, re.MULTILINE)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.running import smtpconn
 from tests.relay.spool_contract import BODY, accept, claim, end
 from tests.relay.test_sqlite import SQLiteLaboratory
-from tests.test_cli import smtpconn
 from txsmtpconn.relay.inspection import looking_into
 from txsmtpconn.relay.spool import Event, SpoolError, SpoolFormatError, State
 from txsmtpconn.relay.spoolfile import DATABASE, SCHEMA_VERSION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TextIO
 
 #: Octets from which on people want to see that something moves.
@@ -25,9 +25,9 @@ class Progress:
         self._done = 0
         self._shown = ""
 
-    def over(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    async def over(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass pieces on and count them."""
-        for piece in pieces:
+        async for piece in pieces:
             yield piece
             self._done += len(piece)
             self._show()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from txsmtpconn.cli.out import tell
 from txsmtpconn.errors import ConfigError, printable
 from txsmtpconn.relay.inspection import SpoolView, looking_into
 from txsmtpconn.relay.spool import HistoryEntry, QueuedMessage, QueuedRecipient, SpoolError, State
@@ -43,7 +44,7 @@ async def _queue(reactor: Any, arguments: argparse.Namespace) -> int:
                 else _told(view, arguments.message, as_json=arguments.json)
             )
             for line in lines:
-                print(line)  # noqa: T201 - what the command is for
+                tell(line)
     except SpoolError as error:
         raise ConfigError(str(error)) from error
     return 0

@@ -1,0 +1,36 @@
+"""Passwords and tokens: from a file, the environment or the terminal, and never from arguments.
+
+Every user of a machine can read the arguments of a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from txsmtpconn.errors import ConfigError
+
+
+def secret(path: str | None, variable: str) -> str | None:
+    """Return a secret, or None where there is none.
+
+    Args:
+        path: The file that it is in; ``-`` asks on the terminal.
+        variable: Where it is in the environment, if no file is named.
+
+    Raises:
+        ConfigError: The file is not text.
+        OSError: The file cannot be read.
+    """
+    if path == "-":
+        import getpass
+
+        return getpass.getpass("Password: ", sys.stderr)
+    if path is None:
+        return os.environ.get(variable)
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        # Not chained: the reason quotes the file.
+        raise ConfigError(f"{path!a} is not text in UTF-8") from None
