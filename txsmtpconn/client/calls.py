@@ -1,4 +1,4 @@
-"""Calls that are one command and its reply: RSET, NOOP, QUIT."""
+"""Calls that are one command and its reply: RSET, NOOP, XCLIENT, QUIT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 
 from txsmtpconn.client.line import Line
-from txsmtpconn.errors import SMTPError
+from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.session.client.transaction import Operation
 from txsmtpconn.wire.reply import Reply
@@ -71,6 +71,19 @@ class Call(Generic[_T]):
             # Its end is known and about to be acted on, further out.
             self._operation.tag = None
             self.fail(cause)
+
+
+def expect_success(command: str) -> Callable[[Reply | None], Reply | SMTPError]:
+    """Return the judge of a command that only a positive reply lets succeed."""
+
+    def judge(reply: Reply | None) -> Reply | SMTPError:
+        if reply is None:
+            return ConnectionLostError("there was no reply", command=command)
+        if reply.is_positive:
+            return reply
+        return ProtocolError(f"{command} was refused", reply=reply, command=command)
+
+    return judge
 
 
 def restated(error: SMTPError) -> SMTPError:

@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsmtpconn.client.authentication import Login
-from txsmtpconn.client.calls import Call
+from txsmtpconn.client.calls import Call, expect_success
 from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.introducing import introducing
 from txsmtpconn.client.line import Line, abort
 from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.client.sending import BeforeMark, Sending, variant
@@ -34,19 +35,19 @@ from txsmtpconn.errors import (
     ConnectionLostError,
     EnvelopeError,
     MessageError,
-    ProtocolError,
     SMTPError,
     SocketError,
     TLSError,
 )
 from txsmtpconn.net.clock import default_reactor
 from txsmtpconn.net.streams import message_source
-from txsmtpconn.net.tls import Guarded, has_finished_handshake
+from txsmtpconn.net.tls import Guarded, has_finished_handshake, told_by_openssl
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client.policy import Chunking, Pipelining
 from txsmtpconn.session.client.session import ClientSession
 from txsmtpconn.session.client.transaction import Noop, Operation, Quit, Reset
+from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.reply import Reply
 
@@ -228,11 +229,51 @@ class SMTPConnection(Protocol):
 
     def reset(self) -> Deferred[Reply]:
         """Let the server forget a mail transaction (RSET)."""
-        return self._call(Reset(), _expect_success("RSET"))
+        return self._call(Reset(), expect_success("RSET"))
 
     def noop(self) -> Deferred[Reply]:
         """Ask for a sign of life (NOOP)."""
-        return self._call(Noop(), _expect_success("NOOP"))
+        return self._call(Noop(), expect_success("NOOP"))
+
+    def xclient(self, **attributes: str | None) -> Deferred[None]:
+        """Have the server take us for somebody else (Postfix's XCLIENT_README).
+
+        The session begins anew, in the same TLS: by the time it fires, EHLO has been said again,
+        `extensions` are what that client is offered, and a login is over. Await it before you ask
+        for anything else.
+
+        Args:
+            **attributes: ``name addr port proto helo login destaddr destport``, as far as the
+                server lists them; None for what is not known.
+
+        Errbacks:
+            ConfigError: The server does not offer XCLIENT, or not one of the attributes, or a value
+                is not what it should be. Nothing was said.
+            ProtocolError: It was refused.
+        """
+        return self._introduce("XCLIENT", attributes)
+
+    def xforward(self, **attributes: str | None) -> Deferred[None]:
+        """Tell the server where the next message comes from (Postfix's XFORWARD_README).
+
+        It holds for one mail transaction: say it before each `send`, whose envelope must fit into
+        one.
+
+        Args:
+            **attributes: ``name addr port proto helo ident source``, as far as the server lists
+                them; None for what is not known.
+
+        Errbacks:
+            ConfigError, ProtocolError: As with `xclient`.
+        """
+        return self._introduce("XFORWARD", attributes)
+
+    def _introduce(self, verb: str, attributes: Attributes) -> Deferred[None]:
+        try:
+            operation = introducing(verb, attributes, self._session.extensions)
+        except ConfigError as error:
+            return fail(error)
+        return self._call(operation, expect_success(verb)).addCallback(lambda _: None)
 
     def quit(self) -> Deferred[None]:
         """Take leave when all that was asked for before is done.
@@ -396,7 +437,7 @@ class SMTPConnection(Protocol):
         during = "CONN" if self._options.secure else "STARTTLS"
         error: SMTPError
         if isinstance(reason, (SSL.Error, VerificationError)):
-            error = TLSError(_told_by_openssl(reason), command=during)
+            error = TLSError(told_by_openssl(reason), command=during)
         elif self._handshaking:
             error = TLSError("the connection was lost during the TLS handshake", command=during)
         elif isinstance(reason, (ConnectionDone, ConnectionLost, ConnectionAborted)):
@@ -405,23 +446,3 @@ class SMTPConnection(Protocol):
             error = SocketError(f"the connection failed: {type(reason).__name__}")
         error.__cause__ = reason
         return error
-
-
-def _expect_success(command: str) -> Callable[[Reply | None], Reply | SMTPError]:
-    def judge(reply: Reply | None) -> Reply | SMTPError:
-        if reply is None:
-            return ConnectionLostError("there was no reply", command=command)
-        if reply.is_positive:
-            return reply
-        return ProtocolError(f"{command} was refused", reply=reply, command=command)
-
-    return judge
-
-
-def _told_by_openssl(reason: BaseException) -> str:
-    """Return the sentence in an OpenSSL error, which is a list of triples."""
-    if isinstance(reason, VerificationError):
-        return "the server's certificate names another server"
-    entries = reason.args[0] if reason.args and isinstance(reason.args[0], (list, tuple)) else ()
-    told = "; ".join(str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry)
-    return f"TLS failed: {told or type(reason).__name__}"

@@ -22,7 +22,7 @@ from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, 
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
 from txsmtpconn.session.client.rendering import objection
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
-from txsmtpconn.session.client.transaction import Operation, Phase, Transaction
+from txsmtpconn.session.client.transaction import Command, Operation, Phase, Transaction
 from txsmtpconn.session.client.verdicts import Verdicts
 from txsmtpconn.wire.chunking import bdat
 from txsmtpconn.wire.limits import RECIPIENTS_LEAST
@@ -173,13 +173,7 @@ class Mailing:
 
         ``waiting`` is how many operations stand in the queue behind it.
         """
-        undecided = self._undecided
-        # RFC 5321 section 4.1.1.4: the dot ends a transaction whatever is answered to it. A last
-        # chunk that was refused may leave it open, and the next MAIL would be a nested one.
-        if undecided is not None and not (
-            undecided.mark_left and (not undecided.chunked or undecided.was_accepted)
-        ):
-            self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
+        self._settle()
         transaction.chunked = self._chooses_chunks(transaction, waiting)
         transaction.reply_per_recipient = self._reply_per_recipient
         envelope = transaction.envelope
@@ -194,6 +188,22 @@ class Mailing:
         self._undecided = self.rendering = transaction
         self.active.append(transaction)
         self.begun += 1
+
+    def _settle(self) -> bool:
+        """Say RSET where the peer may think that a transaction is open; tell whether it may."""
+        undecided, self._undecided = self._undecided, None
+        # RFC 5321 section 4.1.1.4: the dot ends a transaction whatever is answered to it. A last
+        # chunk that was refused may leave it open, and the next MAIL would be a nested one.
+        if undecided is None or (
+            undecided.mark_left and (not undecided.chunked or undecided.was_accepted)
+        ):
+            return False
+        self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
+        return True
+
+    def has_to_settle(self, operation: Operation) -> bool:
+        """See to it that no transaction is open at the peer; tell whether its reply is awaited."""
+        return isinstance(operation, Command) and operation.outside and self._settle()
 
     def _chooses_chunks(self, transaction: Transaction, waiting: int) -> bool:
         if transaction.envelope.body == "BINARYMIME":

@@ -7,7 +7,7 @@ from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
 from txsmtpconn.session.client.conversation import Conversation
-from txsmtpconn.session.client.events import Ready, TLSAgreed
+from txsmtpconn.session.client.events import OperationEnded, Ready, TLSAgreed
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.rendering import client_greeting
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
@@ -28,7 +28,12 @@ class Opening:
         security: When to turn to TLS.
         auth_required: Whether HELO, which offers no AUTH, is no way out.
         ready: Called once the peer's extensions are known for good.
+
+    Attributes:
+        introduction: The XCLIENT behind which the session begins anew, until it has done so.
     """
+
+    introduction: Operation | None = None
 
     def __init__(
         self,
@@ -82,8 +87,14 @@ class Opening:
         self._conversation.events.append(TLSAgreed())
 
     def _become_ready(self) -> None:
-        self._conversation.enter(State.READY)
-        self._conversation.events.append(Ready(self._conversation.extensions))
+        conversation = self._conversation
+        conversation.enter(State.READY)
+        operation, self.introduction = self.introduction, None
+        if operation is None:
+            conversation.events.append(Ready(conversation.extensions))
+        elif not operation.ended:
+            operation.ended = True
+            conversation.events.append(OperationEnded(operation, conversation.last_reply, None))
         self._ready()
 
     @property
@@ -107,6 +118,13 @@ class Opening:
     def _on_greeted(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         self._greeted = True
         if self._is_last_word("CONN"):
+            self._say_hello()
+
+    def _on_introduced(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
+        """The peer takes us for another: of what it said before nothing holds, but TLS does."""
+        self.introduction = operation
+        self._conversation.extensions = EMPTY
+        if self._is_last_word("XCLIENT"):
             self._say_hello()
 
     def _on_greeting_refused(
@@ -176,6 +194,7 @@ class Opening:
     #: Which effects of replies this part carries out, and how.
     _ACTS: Final = (
         (Effect.GREETED, _on_greeted),
+        (Effect.INTRODUCED, _on_introduced),
         (Effect.GREETING_REFUSED, _on_greeting_refused),
         (Effect.HELLO_ACCEPTED, _on_hello_accepted),
         (Effect.HELLO_UNKNOWN, _on_hello_unknown),

@@ -98,7 +98,7 @@ class ClientSession:
             name=name,
             security=security,
             auth_required=auth_required,
-            ready=self._admit_waiting,
+            ready=self._begin_mailing,
         )
         self._mailing = Mailing(
             conversation,
@@ -311,7 +311,7 @@ class ClientSession:
                 queue.popleft()
                 mailing.begin(operation, len(queue))
                 operation.begun_at = now
-            elif conversation.owed:
+            elif conversation.owed or mailing.has_to_settle(operation):
                 break
             else:
                 queue.popleft()
@@ -364,11 +364,10 @@ class ClientSession:
         conversation = self._conversation
         while self._mailing.active:
             self._mailing.end(self._mailing.active[0], cause)
-        for _, operation, _ in conversation.owed:
+        owed = [operation for _, operation, _ in conversation.owed]
+        for operation in (*owed, self._dialogue.current, self._opening.introduction):
             if operation is not None and not isinstance(operation, Transaction):
                 self._end(operation, None, cause)
-        if self._dialogue.current is not None:
-            self._end(self._dialogue.current, None, cause)
         self._refuse_waiting(cause)
         conversation.owed.clear()
         conversation.events.append(SessionEnded(cause))
@@ -397,8 +396,9 @@ class ClientSession:
 
     # -- admission -------------------------------------------------------------------------
 
-    def _admit_waiting(self) -> None:
+    def _begin_mailing(self) -> None:
         """The peer's extensions are known: see which of the waiting transactions it can take."""
+        self._dialogue.succeeded = False
         waiting, self._queue = self._queue, deque()
         for operation in waiting:
             error = self._objection(operation) if isinstance(operation, Transaction) else None
@@ -423,7 +423,7 @@ class ClientSession:
         conversation = self._conversation
         if isinstance(operation, Command):
             shown = operation.line.split()[0] if operation.secret else None
-            conversation.write(Verb.OTHER, operation.line, Expected.OPERATION, operation, shown)
+            conversation.write(Verb.OTHER, operation.line, operation.expected, operation, shown)
         elif isinstance(operation, (Authenticate, OwnWords)):
             self._dialogue.begin(operation)
         else:

@@ -115,6 +115,7 @@ class Expected(IntEnum):
     OWN_WORDS = 15
     #: One of the replies that follow a 353 to the end of mail data (draft-hall-prdr).
     VERDICT = 16
+    XCLIENT = 17
 
     @property
     def text(self) -> str:
@@ -140,6 +141,7 @@ _TEXTS = {
     Expected.QUIT: "QUIT",
     Expected.OWN_WORDS: "AUTH",
     Expected.VERDICT: "end of mail data",
+    Expected.XCLIENT: "XCLIENT",
 }
 
 
@@ -171,6 +173,7 @@ class Effect(IntEnum):
     RESET = auto()
     RESET_REFUSED = auto()
     OPERATION_ENDED = auto()
+    INTRODUCED = auto()
     OWN_WORDS_ANSWERED = auto()
     QUIT_ENDED = auto()
 
@@ -247,6 +250,13 @@ EFFECTS: Mapping[Expected, tuple[Effect, Effect, Effect, Effect, Mapping[int, Ef
         _E.OPERATION_ENDED,
         _E.OPERATION_ENDED,
         {},
+    ),
+    Expected.XCLIENT: (
+        _E.VIOLATION,
+        _E.VIOLATION,
+        _E.OPERATION_ENDED,
+        _E.OPERATION_ENDED,
+        {220: _E.INTRODUCED},
     ),
     Expected.QUIT: (
         _E.QUIT_ENDED,

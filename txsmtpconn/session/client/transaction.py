@@ -103,6 +103,11 @@ class Command(Operation):
         secret: Whether the line must not be shown in a transcript.
     """
 
+    #: What its reply is.
+    expected = Expected.OPERATION
+    #: Whether it may not stand in a mail transaction.
+    outside = False
+
     def __init__(self, line: bytes, name: str, *, secret: bool = False) -> None:
         self.line = line
         self.name = name
@@ -121,6 +126,25 @@ class Noop(Command):
 
     def __init__(self) -> None:
         super().__init__(b"NOOP\r\n", "NOOP")
+
+
+class Forward(Command):
+    """XFORWARD: where the next message comes from."""
+
+    outside = True
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(line, "XFORWARD")
+
+
+class Introduction(Command):
+    """XCLIENT: whom the peer is to take us for. The session begins anew behind it."""
+
+    expected = Expected.XCLIENT
+    outside = True
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(line, "XCLIENT")
 
 
 class Quit(Operation):
