@@ -463,6 +463,23 @@ def test_no_progress_ends_the_splitting() -> None:
     dial.ready.close()
 
 
+@pytest.mark.parametrize("message", [lambda: io.BytesIO(BODY), io.BytesIO(BODY), BODY])
+def test_a_part_that_nobody_wanted_leaves_nothing_behind(message: Any) -> None:
+    """What was read for it is not sent again in front of the next one."""
+    dial = Dial(
+        *greeted("PIPELINING", "LIMITS RCPTMAX=2"),
+        expect(FLIGHT[0], "RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA"),
+        send("250 ok", "550 no", "550 no", "554 nobody"),
+        expect("RSET", FLIGHT[0], "RCPT TO:<d@x.test>", "DATA"),
+        send("250 ok", "250 ok", "250 ok", "354 go"),
+        expect(BODY + b".\r\n"),
+        send("250 taken"),
+    )
+    result = dial.result_of(dial.ready.send(THREE, message))
+    assert result.accepted == ["d@x.test"]
+    dial.ready.close()
+
+
 def test_a_message_that_can_be_read_once_reports_whom_it_left_over() -> None:
     """The first part is sent; the others are NOT_SENT and may be tried again."""
     dial = Dial(*three_transactions(2, 2))
@@ -551,6 +568,39 @@ def test_lmtp_succeeds_though_every_final_reply_is_a_refusal() -> None:
     result = dial.result_of(dial.ready.send(TWO, BODY))
     assert result.accepted == []
     assert result.rejected == ["b@example.net", "c@example.net"]
+    dial.ready.close()
+
+
+def test_lmtp_fails_where_no_recipient_is_accepted() -> None:
+    """A chunk that was sent ahead of that is answered, too, but no recipient is."""
+    dial = Dial(
+        *greeted("PIPELINING", "CHUNKING", verb="LHLO"),
+        expect(FLIGHT[0], "RCPT TO:<b@example.net>", f"BDAT {len(BODY)} LAST", BODY),
+        send("450 not you", "503 no MAIL", "503 no MAIL"),
+        interrupted=True,
+        lmtp=True,
+        chunking="always",
+    )
+    error = dial.failure_of(dial.ready.send(ENVELOPE, BODY))
+    assert (error.code, error.response_code) == ("EENVELOPE", 450)
+    dial.ready.close()
+
+
+def test_lmtp_succeeds_though_the_last_transaction_has_no_final_reply() -> None:
+    """One of several did answer a recipient at the end."""
+    dial = Dial(
+        *greeted("PIPELINING", "LIMITS RCPTMAX=2", verb="LHLO"),
+        expect(FLIGHT[0], "RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA"),
+        send("250 ok", "250 ok", "250 ok", "354 go"),
+        expect(BODY + b".\r\n"),
+        send("550 not b", "550 not c"),
+        expect(FLIGHT[0], "RCPT TO:<d@x.test>", "DATA"),
+        send("250 ok", "550 no d", "503 nobody"),
+        interrupted=True,
+        lmtp=True,
+    )
+    result = dial.result_of(dial.ready.send(THREE, BODY))
+    assert result.rejected == ["b@x.test", "c@x.test", "d@x.test"]
     dial.ready.close()
 
 

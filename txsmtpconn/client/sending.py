@@ -61,6 +61,9 @@ class Sending:
     _awaited: Deferred[bytes] | None = None
     _pump: BodyPump | None = None
     _cancelled = False
+    # Whether LMTP has given an accepted recipient its final reply, if only a refusal. A chunk sent
+    # ahead of the refusal of every RCPT has a reply, too, but that is nobody's.
+    _answered = False
     # Of a message that takes several transactions: the outcomes so far, by the recipients' place,
     # the places that the present transaction is for, those still to come, and how many of them
     # the server takes at once, as it has shown.
@@ -210,6 +213,8 @@ class Sending:
         if self._outcomes is None and transaction.taken_by_all and not self._cancelled:
             self._callback(None, transaction)
             return
+        if transaction.reply_per_recipient and transaction.accepted and transaction.final_replies:
+            self._answered = True
         outcomes = transaction.outcomes()
         if self._outcomes is None and transaction.accepted == len(outcomes):
             # Nobody was one too many for this transaction.
@@ -275,6 +280,8 @@ class Sending:
     def _release_source(self) -> None:
         pump, body, awaited = self._pump, self._body, self._awaited
         self._pump = self._body = self._awaited = None
+        # It was read of a body that the next transaction opens anew.
+        self._first = b""
         if self._line.pump is pump:
             self._line.pump = None
         if pump is not None:
@@ -315,7 +322,7 @@ class Sending:
         if self._cancelled or not (
             outcomes[0].delivery is Delivery.ACCEPTED
             or any(each.delivery is Delivery.ACCEPTED for each in outcomes)
-            or _answered_one_by_one(outcomes, transaction)
+            or (self._answered and all(each.delivery is Delivery.REJECTED for each in outcomes))
         ):
             self._errback(_decisive(outcomes, transaction), outcomes)
         else:
@@ -402,15 +409,6 @@ def _would_fit_later(outcome: RecipientOutcome) -> bool:
         and outcome.error is not None
         and outcome.error.command == "RCPT TO"
         and means_too_many_recipients(outcome.reply)
-    )
-
-
-def _answered_one_by_one(outcomes: list[RecipientOutcome], transaction: Transaction) -> bool:
-    """Tell whether LMTP gave each accepted recipient its final reply, if only a refusal."""
-    return (
-        transaction.reply_per_recipient
-        and bool(transaction.final_replies)
-        and all(each.delivery is Delivery.REJECTED for each in outcomes)
     )
 
 
