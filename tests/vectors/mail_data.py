@@ -42,6 +42,8 @@ LINE_ENDS: list[tuple[bytes, bytes, str]] = [
     (b"a\x85b\x0b\x0c\x1c", b"a\x85b\x0b\x0c\x1c", "what only str.splitlines takes for line ends"),
 ]
 
+_ENDS = (b"\r\n", b"\n", b"\r", b"\0")
+
 #: Sequences that are not the end of mail data, what is left of them once dots are removed,
 #: whether a bare CR, whether a bare LF is in them (S1).
 SMUGGLING: list[tuple[bytes, bytes, bool, bool]] = [
@@ -65,3 +67,17 @@ SMUGGLING: list[tuple[bytes, bytes, bool, bool]] = [
     (b"\x1a\r\n", b"\x1a\r\n", False, False),
     (b"\r\n..\r\n", b"\r\n.\r\n", False, False),
 ]
+
+#: Whatever could be taken for the end of mail data, and is not: the sequences above, and each of
+#: CRLF, LF, CR and NUL on either side of a dot (F32).
+PRETENDERS: list[bytes] = sorted(
+    {sequence for sequence, *_ in SMUGGLING}
+    | {before + b"." + behind for before in _ENDS for behind in _ENDS} - {b"\r\n.\r\n"}
+    | {
+        before + b"." + b"\r\n"
+        for before in (b"\r", b"\n\n", b"\x85", b"\xc2\x85", b"\xe2\x80\xa8")
+    }
+)
+
+#: What a smuggler has behind them: the commands of another message.
+SMUGGLED = b"mail FROM:<smug@x.test>\r\nrcpt TO:<victim@y.test>\r\ndata\r\nsmuggled\r\n.\r\n"

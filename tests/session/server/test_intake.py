@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.session.server_talk import ENVELOPE, LATER, OPENING, Client, codes
+from tests.vectors.mail_data import PRETENDERS, SMUGGLED
 from txsmtpconn.session.dialect import LMTP
 from txsmtpconn.session.server import events
 from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, BareLineEnds
@@ -16,30 +17,6 @@ from txsmtpconn.wire.transparency import canonical, stuffed
 
 NO = Reply.of(550, "5.7.1 No")
 END = b"\r\n.\r\n"
-SMUGGLED = b"mail FROM:<smug@x.test>\r\nrcpt TO:<victim@y.test>\r\ndata\r\nsmuggled\r\n.\r\n"
-
-#: Sequences that one server or another has taken for the end of mail data (S1).
-PRETENDERS = [
-    b"\n.\n",
-    b"\n.\r\n",
-    b"\r\n.\n",
-    b"\n\n.\r\n",
-    b"\r\n.\r\r\n",
-    b"\r\r\n.\r\r\n",
-    b"\n.\r",
-    b"\r.\n",
-    b"\r.\r",
-    b"\r.\r\n",
-    b"\r\n.\r",
-    b"\r\n\0.\r\n",
-    b"\r\n.\0\r\n",
-    b"\r\n. \r\n",
-    b"\r\n.\t\r\n",
-    b"\r\n.\x0b\r\n",
-    b"\xc2\x85.\xc2\x85",
-    b"\x85.\x85",
-    b"\x1a\r\n",
-]
 
 
 def every_cut(octets: bytes) -> list[list[bytes]]:
