@@ -136,6 +136,20 @@ async def test_postfix_understands_our_refusals(postfix, certificate_zoo, servic
     assert found == {"good": "sent", "gone": "bounced", "full": "bounced", "busy": "deferred"}
 
 
+async def test_postfix_tells_where_its_mail_comes_from(postfix, certificate_zoo):
+    """XFORWARD, to a server that believes it: our own client is who it is told of."""
+    async with serving(certificate_zoo, xforward_networks=["127.0.0.1"]) as server:
+        to = f"u@{postfix.onward('forward', server.port)}"
+        await hand_to(postfix.mx, certificate_zoo, Envelope("a@a.test", [to]), message(marker()))
+        (taken,) = await server.wait_for(1, timeout=20)
+    told = [line for line in taken.session.transcript if line.startswith("C: XFORWARD ")]
+    facts = dict(fact.split("=", 1) for line in told for fact in line.split()[2:])
+    assert (facts["ADDR"], facts["HELO"]) == ("127.0.0.1", "client.test")
+    assert facts["PROTO"] == "ESMTP"
+    after = taken.session.transcript[taken.session.transcript.index(told[-1]) + 1]
+    assert after.startswith("S: 250 ")
+
+
 async def test_postfix_believes_our_limit_on_size(postfix, certificate_zoo):
     """What is declared too big is not sent."""
     async with serving(certificate_zoo, max_size=500) as server:

@@ -104,6 +104,8 @@ _MASTER = """
   -o smtpd_timeout=1s
 clear     unix  - - n - - smtp
   -o smtp_tls_security_level=none -o debug_peer_list=127.0.0.1 -o debug_peer_level=1
+forward   unix  - - n - - smtp
+  -o smtp_tls_security_level=none -o smtp_send_xforward_command=yes
 verified  unix  - - n - - smtp
   -o smtp_tls_security_level=verify -o smtp_sasl_auth_enable=yes
 wrapped   unix  - - n - - smtp
@@ -164,8 +166,8 @@ class Postfix:
         """Return the domain whose mail a client of Postfix hands to a port of ours.
 
         Args:
-            service: "clear", "verified" (STARTTLS and AUTH), "wrapped" (TLS from the start and
-                AUTH) or "lmtp".
+            service: "clear", "forward" (XFORWARD), "verified" (STARTTLS and AUTH), "wrapped" (TLS
+                from the start and AUTH) or "lmtp".
             port: Ours, on 127.0.0.1.
         """
         return f"{service}-{port}.onward.test"
