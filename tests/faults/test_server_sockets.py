@@ -252,6 +252,53 @@ async def test_smtplib_sends_over_tls_and_auth(
     assert hooks.sessions[0].protocol == "ESMTPSA"
 
 
+def close_tls(port: int, said: bytes, zoo: CertificateZoo) -> bytes:
+    """Say something under STARTTLS, end TLS in order, then talk on in clear."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting(zoo).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        for command in (b"EHLO me.test\r\n", b"STARTTLS\r\n"):
+            client.recv(1000)
+            client.sendall(command)
+        assert client.recv(1000).startswith(b"220 ")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.sendall(outgoing.read())
+                incoming.write(client.recv(65_536))
+        tls.write(said)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        client.sendall(outgoing.read() + b"x" * 200 + b"\r\n.\r\nRSET\r\nNOOP\r\n")
+        heard = b""
+        with contextlib.suppress(ConnectionError):
+            while data := client.recv(65_536):
+                heard += data
+        return heard
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    "said",
+    [OPENING[:-6], OPENING[:-6] + b"BDAT 100\r\nx", OPENING + b"x\r\n"],
+    ids=["commands", "chunk", "mail data"],
+)
+async def test_nothing_in_clear_is_taken_behind_the_end_of_tls(
+    said: bytes, certificate_zoo: CertificateZoo
+) -> None:
+    """S5, CVE-2026-45185: close_notify, at whatever moment, is the end of the connection."""
+    closed: Deferred[None] = Deferred()
+    hooks = Recording(close=lambda: closed.callback(None))
+    async with serving(hooks, tls=certificate_zoo.server_options()) as port:
+        heard = await deferToThread(close_tls, port, said, certificate_zoo)
+        await closed
+    assert b"\r\n250" not in heard  # in clear, that is
+    assert all(sink.ends[0] != "finished" for sink in hooks.sinks)
+    assert hooks.names()[-1] == "close"
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_tls_listener_may_bring_the_certificate(certificate_zoo: CertificateZoo) -> None:
     """With `implicit_tls` and no certificate of ours, the handshake is the listener's."""
