@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
 ]
 
-LARGE = (1024 if os.environ.get("TXSMTPCONN_FLOOD") else 48) << 20
+LARGE = (1024 if os.environ.get("TXSMTPCONN_FLOOD") else 256) << 20
 MIB = 1 << 20
 HELLO = b"EHLO me.test\r\n"
 ENVELOPE = HELLO + b"MAIL FROM:<s@x.test>\r\nRCPT TO:<r@y.test>\r\n"
