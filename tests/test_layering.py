@@ -55,7 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 # internationalised domain names and Kerberos. An installation has these (setup.cfg), or those with
 # an extra (gssapi), pytest aside.
 CORE_MAY_USE = {"wire": {"idna"}, "sasl": {"gssapi"}}
-GLUE_MAY_USE = {"OpenSSL", "cryptography", "idna", "service_identity", "twisted", "zope"}
+GLUE_MAY_USE = {
+    *("OpenSSL", "cryptography", "idna", "jwt", "service_identity", "twisted", "zope"),
+}
 ROOM_MAY_USE = {"client": {"h11"}, "testing": {"pytest"}}
 
 MAY_IMPORT_REACTOR = {"net/clock.py", "tap.py", "tap_sink.py"}

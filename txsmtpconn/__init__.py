@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from txsmtpconn.client import ConnectionOptions as ConnectionOptions
     from txsmtpconn.client import Credentials as Credentials
+    from txsmtpconn.client import OAuth2TokenProvider as OAuth2TokenProvider
     from txsmtpconn.client import SMTPConnection as SMTPConnection
     from txsmtpconn.client import SMTPConnectionFactory as SMTPConnectionFactory
     from txsmtpconn.client import connect as connect
@@ -63,6 +64,7 @@ _HOMES = {
         "connect",
         "ConnectionOptions",
         "Credentials",
+        "OAuth2TokenProvider",
         "SMTPConnection",
         "SMTPConnectionFactory",
     ),

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trustme
 from twisted.internet.address import IPv4Address
@@ -30,6 +31,9 @@ from twisted.internet.interfaces import (
     IReactorUNIX,
 )
 from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from txsmtpconn import ServerOptions, SMTPServerFactory
@@ -158,6 +162,17 @@ class ExampleNet:
             close(),
         )
 
+    def gives_tokens(self, url: str) -> None:
+        """Run a token server: each request gets a token that is good for an hour."""
+        host = urlsplit(url).hostname
+        assert host is not None
+        site = Site(_Tokens(), reactor=self.reactor)
+        # It would look at the clock each second, for a log that nobody keeps.
+        site.startFactory = lambda: None
+        tls = ServerTLS(self.certificate(host))
+        guarded = TLSMemoryBIOFactory(tls, False, site, clock=self.reactor)
+        self.network.listen(guarded, self.reactor.place(host, 443))
+
     def run(self, main: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
         """Run an example to its end, as `react` would, and let the last connections close.
 
@@ -171,6 +186,16 @@ class ExampleNet:
             return result
         finally:
             os.chdir(here)
+
+
+class _Tokens(Resource):
+    """Says that whoever asks may have a token."""
+
+    isLeaf = True
+
+    def render_POST(self, request: Any) -> bytes:
+        """Answer."""
+        return b'{"access_token": "ya29.fresh-token", "expires_in": 3600, "token_type": "Bearer"}'
 
 
 class _Taking(Sink):

@@ -19,6 +19,7 @@ from txsmtpconn import (
     Credentials,
     Delivery,
     Envelope,
+    OAuth2TokenProvider,
     PoolOptions,
     Recipient,
     RecipientOutcome,
@@ -48,6 +49,25 @@ def envelopes() -> list[Envelope]:
         Envelope("me@example.org", (careful, "them@example.com"), dsn=DSN(ret="HDRS", envid="1")),
         Envelope("me@example.org", ["you@example.net"], body="8BITMIME", size=1000),
     ]
+
+
+async def fetch(renew: bool) -> str:
+    """A function may take the place of a token provider."""
+    return "new" if renew else "old"
+
+
+async def log_in(reactor: Any, connection: SMTPConnection) -> None:
+    """Credentials take a provider, or a function; a provider gives texts."""
+    provider = OAuth2TokenProvider(
+        reactor,
+        client_id="c",
+        refresh_token="r",
+        on_token=lambda token: token.refresh_token,
+    )
+    assert_type(await provider.get_token(renew=True), str)
+    await connection.login(Credentials(token_provider=provider))
+    await connection.login(Credentials("me", token_provider=fetch))
+    await connection.login(Credentials("me", token_provider=lambda renew: f"token {renew}"))
 
 
 async def converse(reactor: Any) -> None:

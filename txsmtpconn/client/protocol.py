@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -40,8 +38,9 @@ from txsmtpconn.errors import (
     TLSError,
 )
 from txsmtpconn.net.clock import default_reactor
+from txsmtpconn.net.openssl import is_of_tls, told_by_openssl
 from txsmtpconn.net.streams import message_source
-from txsmtpconn.net.tls import Guarded, has_finished_handshake, told_by_openssl
+from txsmtpconn.net.tls import Guarded, has_finished_handshake
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client.policy import Chunking, Pipelining
@@ -436,7 +435,7 @@ class SMTPConnection(Protocol):
         """Return why a connection was lost; None where it was just closed."""
         during = "CONN" if self._options.secure else "STARTTLS"
         error: SMTPError
-        if isinstance(reason, (SSL.Error, VerificationError)):
+        if reason is not None and is_of_tls(reason):
             error = TLSError(told_by_openssl(reason), command=during)
         elif self._handshaking:
             error = TLSError("the connection was lost during the TLS handshake", command=during)

@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 
 import idna
 from OpenSSL import SSL
-from service_identity import VerificationError
 from service_identity.cryptography import (
     verify_certificate_hostname,
     verify_certificate_ip_address,
@@ -316,12 +315,3 @@ def _take_note(
     if not good or depth == 0:
         _chain_faults.setdefault(connection, 0 if good else error)
     return True
-
-
-def told_by_openssl(reason: BaseException) -> str:
-    """Return the sentence in an OpenSSL error, which is a list of triples."""
-    if isinstance(reason, VerificationError):
-        return "the server's certificate names another server"
-    entries = reason.args[0] if reason.args and isinstance(reason.args[0], (list, tuple)) else ()
-    told = "; ".join(str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry)
-    return f"TLS failed: {told or type(reason).__name__}"
