@@ -227,3 +227,19 @@ def test_every_error_survives_pickle_and_copy(name: str) -> None:
         assert (back.command, back.recipient) == ("DATA", "a@x")
         assert back.recipients[0].address == "a@x"
     assert pickle.loads(pickle.dumps(error)).recipients[0].error.command == "DATA"
+
+
+@pytest.mark.parametrize(
+    ("status", "transient"), [("4.4.3", True), ("5.1.2", False), ("5.1.10", False)]
+)
+@pytest.mark.parametrize("name", ["DNSError", "EnvelopeError"])
+def test_a_status_of_our_own_decides_where_no_server_has_spoken(
+    name: str, status: str, transient: bool
+) -> None:
+    """A domain that does not exist will not exist tomorrow; a reply outweighs it."""
+    kind = getattr(errors, name)
+    error = kind("nowhere", status=status)
+    assert (error.enhanced_code, error.is_transient) == (status, transient)
+    assert pickle.loads(pickle.dumps(error)).enhanced_code == status
+    told = kind("nowhere", status=status, reply=Reply.of(450, "4.7.1 later"))
+    assert (told.enhanced_code, told.is_transient) == ("4.7.1", True)

@@ -503,7 +503,6 @@ def test_international_domains_are_looked_up_as_a_labels(world: World) -> None:
         {"policies": "strict"},
         {"policies": {"a.test": "may", "b..test": "may"}},
         {"policies": "dane", "resolver": None},
-        {"policies": "mta-sts"},
         {"routes": {"a.test": "smtp://b.test"}},
         {"max_hosts": 0},
         {"max_destinations": True},

@@ -19,6 +19,7 @@ from txsmtpconn.transport.nexthop.carriers import Carriers
 from txsmtpconn.transport.nexthop.courier import Courier
 from txsmtpconn.transport.nexthop.exchanges import Exchanges
 from txsmtpconn.transport.nexthop.hop import SMTP_PORT, NextHop
+from txsmtpconn.transport.nexthop.mtasts import MTASTS
 from txsmtpconn.transport.nexthop.options import MXOptions
 from txsmtpconn.transport.nexthop.routing import Books, Routing
 from txsmtpconn.transport.nexthop.security import Judge
@@ -117,6 +118,18 @@ class MXCarrier:
         self._resolver = CachingResolver(_resolver(reactor, options), reactor)
         self._carriers = Carriers(reactor, pool, options.max_destinations)
         reach = options.reach()
+        levels = {policy.level for policy in policies.values()}
+        if any(level.uses_dane for level in levels) and not _may_be_secure(options):
+            raise ConfigError("DANE needs a validating DNS server: see option dnssec")
+        self._mta_sts: MTASTS | None = None
+        if options.mta_sts is None and any(level.uses_mta_sts for level in levels):
+            self._mta_sts = MTASTS(
+                reactor,
+                resolver=self._resolver,
+                tls_reports=options.tls_reports,
+                allow_networks=options.allow_networks,
+                refuse_networks=options.refuse_networks,
+            )
         seconds = connection.dns_timeout
         assert seconds is not None
         self._routing = Routing(
@@ -129,18 +142,13 @@ class MXCarrier:
                 by_dns=AddressBook(self._resolver, reach),
                 by_system=AddressBook(SystemResolver(reactor, seconds), reach),
             ),
-            judge=Judge(self._resolver, options.mta_sts),
+            judge=Judge(self._resolver, options.mta_sts or self._mta_sts),
             carriers=self._carriers,
             reports=options.tls_reports,
         )
         self._courier = Courier(
             self._routing, reactor, parallel=options.max_destinations, hosts=options.max_hosts
         )
-        levels = {policy.level for policy in policies.values()}
-        if any(level.uses_dane for level in levels) and not _may_be_secure(options):
-            raise ConfigError("DANE needs a validating DNS server: see option dnssec")
-        if any(level.uses_mta_sts for level in levels) and options.mta_sts is None:
-            raise ConfigError("MTA-STS needs option mta_sts")
 
     def __str__(self) -> str:
         return "mail exchanges" if self._hop is None else str(self._hop)
@@ -162,7 +170,12 @@ class MXCarrier:
 
     def close(self, timeout: float | None = None) -> Deferred[None]:
         """Send what there is, and leave."""
-        return self._courier.close(timeout).addCallback(lambda _: self._resolver.close())
+        return self._courier.close(timeout).addCallback(self._closed)
+
+    def _closed(self, _: None) -> None:
+        if self._mta_sts is not None:
+            self._mta_sts.close()
+        self._resolver.close()
 
 
 def _resolver(reactor: Any, options: MXOptions) -> Any:
