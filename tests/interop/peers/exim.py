@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.interop.peers.arrived import Arrived, from_maildirs
 from tests.interop.peers.available import missing, program, root, unpacked
 from tests.interop.peers.dovecot import PASSWORD, USER
-from tests.interop.peers.process import free_ports, running, scratch_directory
+from tests.interop.peers.process import free_ports, running, scratch_directory, wait_until
 from txsmtpconn.testing import CertificateZoo
 
 _UID = 64321
@@ -32,6 +33,7 @@ auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 chunking_advertise_hosts = *
 smtputf8_advertise_hosts = *
 dsn_advertise_hosts = *
+prdr_enable = true
 message_size_limit = 5M
 never_users =
 smtp_accept_max = 50
@@ -44,6 +46,7 @@ keep_environment =
 acl_smtp_mail = accept
 acl_smtp_rcpt = acl_rcpt
 acl_smtp_data = accept
+acl_smtp_data_prdr = acl_prdr
 begin acl
 acl_rcpt:
   deny    local_parts = reject
@@ -53,6 +56,10 @@ acl_rcpt:
   accept  domains = a.test : ^[a-z]+-[0-9]+[.]onward[.]test\$
   accept  authenticated = *
   deny    message = relay not permitted
+acl_prdr:
+  deny    local_parts = picky
+          message = not such mail
+  accept
 begin routers
 onward:
   driver = manualroute
@@ -76,6 +83,7 @@ smtp:
   allow_localhost
   port = ${{sg{{$domain}}{{^[a-z]+-([0-9]+)[.].*\$}}{{\$1}}}}
   hosts_try_chunking = *
+  hosts_try_prdr = *
   hosts_require_tls = *
   tls_verify_certificates = {base}/etc/ca.pem
   tls_verify_hosts = *
@@ -137,8 +145,9 @@ exec {binary} -C {base}/etc/exim.conf -bdf -q10s
 class Exim:
     """A running Exim and its ports on 127.0.0.1.
 
-    It takes every mailbox of a.test but reject@ (550) and defer@ (451), offers CHUNKING, and
-    insists on the order of commands.
+    It takes every mailbox of a.test but reject@ (550), defer@ (451) and, where a message may be
+    refused for each recipient (PRDR), picky@; it offers CHUNKING, and insists on the order of
+    commands.
 
     Attributes:
         mx: STARTTLS is offered; AUTH behind it.
@@ -148,10 +157,27 @@ class Exim:
     mx: int
     smtps: int
     _mail: Path
+    _log: Path
 
     def messages(self) -> Iterable[Arrived]:
         """Read what was delivered: one message for each recipient."""
         return from_maildirs(self._mail)()
+
+    def fates(self, domain: str, count: int) -> dict[str, str]:
+        """Wait until it has logged so many recipients of a domain; return what: "=>", "**", ...
+
+        Where several go by one connection, it logs "->" for all but the first: that is "=>", too.
+        """
+        found: dict[str, str] = {}
+
+        def look() -> bool:
+            logged = self._log.read_text("utf-8", "replace")
+            lines = re.findall(rf" (=>|->|\*\*) (\S+@{re.escape(domain)})", logged)
+            found.update({address: fate.replace("->", "=>") for fate, address in lines})
+            return len(found) == count
+
+        wait_until(look, "Exim's log")
+        return found
 
     def onward(self, protocol: str, port: int) -> str:
         """Return the domain whose mail it hands to a port of 127.0.0.1, by STARTTLS.
@@ -186,7 +212,7 @@ def exim(certificate_zoo: CertificateZoo) -> Iterator[Exim]:
         command = [unshare, "-m", "--propagation", "private", "bash", base / "start.sh"]
         with running(command, base) as process:
             process.wait_for_ports(mx, smtps)
-            yield Exim(mx, smtps, base / "mail")
+            yield Exim(mx, smtps, base / "mail", base / "log" / "mainlog")
 
 
 def _lay_out(base: Path, tree: Path, zoo: CertificateZoo) -> None:

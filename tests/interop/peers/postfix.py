@@ -100,6 +100,8 @@ _MASTER = """
   -o smtpd_forbid_unauth_pipelining=yes -o smtpd_data_restrictions=reject_unauth_pipelining
 127.0.0.1:{narrow} inet n - n - - smtpd
   -o smtpd_recipient_limit={recipients}
+127.0.0.1:{believing} inet n - n - - smtpd
+  -o smtpd_authorized_xclient_hosts=127.0.0.1 -o smtpd_authorized_xforward_hosts=127.0.0.1
 127.0.0.1:{impatient} inet n - n - - smtpd
   -o smtpd_timeout=1s
 clear     unix  - - n - - smtp
@@ -145,6 +147,7 @@ class Postfix:
         submissions: TLS from the start.
         strict: refuses bare LF and commands sent ahead of their turn.
         narrow: takes no more than `RECIPIENTS` in one transaction.
+        believing: takes XCLIENT and XFORWARD.
         impatient: says 421 to whoever is silent for a second.
         log: its log.
     """
@@ -154,6 +157,7 @@ class Postfix:
     submissions: int
     strict: int
     narrow: int
+    believing: int
     impatient: int
     log: Path
     _mail: Path
@@ -198,7 +202,7 @@ def postfix(certificate_zoo: CertificateZoo, dovecot: Dovecot) -> Iterator[Postf
     binary = program("postfix")
     root("Postfix changes its user")
     with scratch_directory("pf") as base:
-        names = ("mx", "submission", "submissions", "strict", "narrow", "impatient")
+        names = ("mx", "submission", "submissions", "strict", "narrow", "believing", "impatient")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         _configure(base, ports, certificate_zoo, dovecot.auth)
         command = [binary, "-c", str(base / "etc")]
