@@ -433,6 +433,9 @@ class SMTPConnection(Protocol):
 
     def _explained(self, reason: BaseException | None) -> SMTPError | None:
         """Return why a connection was lost; None where it was just closed."""
+        if isinstance(reason, SMTPError):
+            # The transport knows better: it is a proxy's.
+            return reason
         during = "CONN" if self._options.secure else "STARTTLS"
         error: SMTPError
         if reason is not None and is_of_tls(reason):

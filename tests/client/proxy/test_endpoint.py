@@ -152,6 +152,7 @@ def test_a_proxy_may_die_at_every_octet(
             found = way.failure()
             assert isinstance(found, ProxyError)
             assert found.code == "EPROXY"
+            assert str(found).startswith(f"{kind}://localhost: ")
 
 
 def _step(octets: bytes) -> Step:
@@ -215,6 +216,16 @@ def test_a_flood_ends_it(kind: str, certificate_zoo: CertificateZoo) -> None:
     asked, _ = TURNS[kind][0]
     way = Way(kind, expect(asked), send(b"x" * 1024 * 1024), zoo=certificate_zoo)
     assert isinstance(way.failure(), ProxyError)
+
+
+def test_a_proxy_that_never_shakes_hands_is_given_up() -> None:
+    """Its TLS has no more time than the rest."""
+    way = Way("https", expect_octets(5), pause(60), timeout=10)
+    way.network.advance(10.1)
+    assert isinstance(failure_result_of(way.connecting), DeadlineError)
+    way.network.advance(60)
+    assert all(link.closed for link in way.network.links)
+    assert not way.clock.getDelayedCalls()
 
 
 @pytest.mark.parametrize("kind", KINDS)

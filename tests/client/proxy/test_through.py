@@ -15,6 +15,7 @@ from tests.client.proxy.gate import HOST, KINDS, PORT, TURNS, Gate, url
 from txsmtpconn import (
     ConnectionLostError,
     Envelope,
+    ProxyError,
     SMTPTransport,
     TLSError,
     TLSOptions,
@@ -25,6 +26,7 @@ from txsmtpconn.client import proxy
 from txsmtpconn.net.channel import channel_bindings
 from txsmtpconn.testing import CertificateZoo, MemoryNetwork, ScriptedPeer, failure_result_of
 from txsmtpconn.testing.script import expect, pause, send, start_tls, stop_reading
+from txsmtpconn.testing.transport import PlainTransport
 
 ENVELOPE = Envelope("a@example.org", ["b@example.net"])
 BIG = b"Subject: big\r\n\r\n" + b"0123456789abcd\r\n" * 64 * 1024
@@ -201,3 +203,21 @@ def test_a_server_that_does_not_read_stops_the_source(
     town.network.settle()
     assert isinstance(failure_result_of(sending), ConnectionLostError)
     assert town.gate.open == 0
+
+
+def test_a_proxy_whose_tls_breaks_is_eproxy(
+    certificate_zoo: CertificateZoo, kind: str, logged_failures: list[object]
+) -> None:
+    """In the middle of a session; it is not the server's TLS that failed, and not ESOCKET."""
+    if kind != "https":
+        return
+    town = Town(kind, certificate_zoo)
+    connection = town.network.result_of(town.connect(require_tls=True), within=5)
+    sending = connection.noop()
+    PlainTransport.write(town.network.links[0].server, b"this is no record\r\n" * 3)
+    town.network.advance(1)
+    assert isinstance(failure_result_of(sending), ProxyError)
+    assert isinstance(failure_result_of(connection.when_closed()), ProxyError)
+    town.network.advance(10)
+    assert town.gate.open == 0
+    logged_failures.clear()

@@ -103,7 +103,11 @@ class ProxyEndpoint:
             target=target,
         )
         await maybeDeferred(route.road.connect, NegotiatorFactory(negotiator, target))
-        return await negotiator.opened
+        try:
+            return await negotiator.opened
+        except ProxyError as reason:
+            # There may be several on the way, or one that nobody remembers having set.
+            raise ProxyError(f"{route.proxy}: {reason.message}", command="CONN") from reason
 
     def _late(self) -> SMTPError:
         proxy, seconds = self._route.proxy, self._route.timeout

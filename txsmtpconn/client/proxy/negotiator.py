@@ -71,7 +71,7 @@ class Negotiator(Protocol):
             self._start_tls(self._tls)
 
     def handshakeCompleted(self) -> None:
-        if not self._handshaking:
+        if not self._handshaking or self._over:
             return
         self._handshaking = False
         assert self._tls is not None

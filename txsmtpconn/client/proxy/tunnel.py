@@ -20,6 +20,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from txsmtpconn.errors import ProxyError
+
 
 @implementer(ITLSTransport, IConsumer, IPushProducer)
 class Tunnel:
@@ -63,8 +65,12 @@ class Tunnel:
         protocol, self._protocol = self._protocol, None
         self._producer = None
         self._unread = b""
-        if protocol is not None:
-            protocol.connectionLost(reason)
+        if protocol is None:
+            return
+        if protocol is self._way_out and reason.check(ProxyError):
+            # Our TLS would only say that it was cut off.
+            protocol.failVerification(reason)
+        protocol.connectionLost(reason)
 
     # -- ITLSTransport
 
