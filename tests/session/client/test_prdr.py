@@ -9,6 +9,7 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import ConnectionLostError, ProtocolError
 from txsmtpconn.outcome import Delivery
 from txsmtpconn.session.client.events import SessionEnded, TransactionEnded
+from txsmtpconn.session.client.policy import Chunking
 from txsmtpconn.session.client.transaction import Transaction
 from txsmtpconn.session.dialect import LMTP
 
@@ -162,3 +163,20 @@ def test_a_third_kind_of_reply_among_the_answers_is_a_violation() -> None:
     talk.does(sent).says(ENVELOPE).says(b"353 -\r\n250 a\r\n354 what\r\n")
     assert deliveries(sent) == ["IN_DOUBT", "IN_DOUBT"]
     assert isinstance(sent.cause, ProtocolError)
+
+
+@pytest.mark.parametrize(("verdicts", "reset"), [((450, 550), True), ((250, 550), False)])
+def test_a_friendly_last_word_about_nobody_may_leave_the_transaction_open(
+    verdicts: tuple[int, int], reset: bool
+) -> None:
+    """After chunks that were of use to no recipient the next message comes behind an RSET."""
+    offer = b"250-peer.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 PRDR\r\n"
+    talk = Talk.ready(offer, chunking=Chunking.ALWAYS)
+    sent = message()
+    talk.does(sent)
+    talk.hears()
+    talk.says(b"250 ok\r\n250 a\r\n250 b\r\n353 each\r\n")
+    talk.says(b"".join(b"%d said\r\n" % code for code in (*verdicts, 250)))
+    assert sent.ended
+    talk.does(message())
+    assert talk.hears().startswith(b"RSET\r\n") is reset

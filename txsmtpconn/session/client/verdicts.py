@@ -80,7 +80,10 @@ class Verdicts:
     def _conclude(self, reply: Reply, operation: Transaction) -> None:
         """End a transaction with the last reply that it gets."""
         positive = reply.code < 300
-        if positive:
+        # A last word behind 353 may be friendly though every recipient was refused: the peer may
+        # keep the transaction open then, as after any chunk that it has no use for.
+        taken = not operation.divided or any(each.code < 300 for each in operation.final_replies)
+        if positive and taken:
             operation.was_accepted = True
         if positive and (operation.mail_refused or operation.refusal is not None):
             text = "the server took a message that it had refused"
