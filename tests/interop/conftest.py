@@ -10,6 +10,7 @@ import pytest_twisted
 
 from tests.interop.peers.dovecot import dovecot
 from tests.interop.peers.exim import exim
+from tests.interop.peers.kerberos import realm
 from tests.interop.peers.opensmtpd import opensmtpd
 from tests.interop.peers.postfix import postfix
 from tests.interop.peers.proxies import dante, microsocks, tinyproxy
@@ -26,6 +27,7 @@ __all__ = [
     "microsocks",
     "opensmtpd",
     "postfix",
+    "realm",
     "smtp_server",
     "smtp_sink",
     "tinyproxy",

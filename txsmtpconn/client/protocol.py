@@ -114,8 +114,8 @@ class SMTPConnection(Protocol):
 
     @property
     def authenticated(self) -> bool:
-        """Whether a login succeeded."""
-        return self._session.authenticated
+        """Whether a login succeeded on this connection, which is not over."""
+        return self._session.authenticated and not self._line.over
 
     @property
     def allows_auth(self) -> bool:

@@ -35,7 +35,7 @@ from zope.interface import implementer
 from txsmtpconn.errors import ConfigError, DeadlineError, ProtocolError, SMTPError, TLSError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.openssl import is_of_tls, told_by_openssl
-from txsmtpconn.net.tls import Guarded, TLSOptions, reference_name, verify_identity
+from txsmtpconn.net.tls import Guarded, TLSOptions, reference_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +242,8 @@ class _Checked:
 
     Attributes:
         objection: Why the request fails, where that was not found by HTTP.
+        tls: What to trust.
+        left: Octets that the server may still send.
     """
 
     objection: SMTPError | None = None
@@ -255,7 +257,7 @@ class _Checked:
         limit: int,
     ) -> None:
         self._clock = clock
-        self._tls = tls
+        self.tls = tls
         self._way_to = way_to
         self.left = limit
 
@@ -268,7 +270,7 @@ class _Checked:
 
     async def _connect(self, factory: IProtocolFactory) -> Any:
         name = reference_name(self._host)
-        creator = Guarded(self._tls.client_connections(name))
+        creator = Guarded(self.tls.client_connections(name))
         gate = self._gate = _Gate(self, factory, name)
         guarded = TLSMemoryBIOFactory(
             creator, True, Factory.forProtocol(lambda: gate), clock=self._clock
@@ -307,7 +309,7 @@ class _Gate(Protocol):
         if self._owner.objection is not None or self.opened.called:
             return
         try:
-            verify_identity(self.transport, self._name)
+            self._owner.tls.check(self.transport, self._name)
         except TLSError as reason:
             self._owner.object(reason)
             return

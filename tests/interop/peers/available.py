@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,3 +50,9 @@ def root(why: str) -> None:
     """Ask for root."""
     if os.geteuid() != 0:
         missing(f"root, as {why}")
+
+
+def python_package(name: str, requirement: str) -> None:
+    """Ask for a Python package that not every machine can build."""
+    if find_spec(name) is None:
+        missing(f"the Python package {name} (pip install {requirement!r})")

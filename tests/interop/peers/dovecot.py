@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import chown
@@ -160,6 +161,21 @@ class Dovecot:
 @pytest.fixture(scope="session")
 def dovecot(certificate_zoo: CertificateZoo) -> Iterator[Dovecot]:
     """Run a Dovecot for the whole session."""
+    with serving(certificate_zoo) as running_dovecot:
+        yield running_dovecot
+
+
+@contextmanager
+def serving(
+    zoo: CertificateZoo, more: str = "", env: dict[str, str] | None = None
+) -> Iterator[Dovecot]:
+    """Run a Dovecot.
+
+    Args:
+        zoo: has its certificate.
+        more: is added to its configuration.
+        env: is added to its environment.
+    """
     binary = program("dovecot", "dovecot-core")
     for module, package in (("lmtp", "dovecot-lmtpd"), ("submission", "dovecot-submissiond")):
         if not Path(f"/usr/lib/dovecot/{module}").exists():
@@ -169,15 +185,16 @@ def dovecot(certificate_zoo: CertificateZoo) -> Iterator[Dovecot]:
         names = ("lmtp", "submission", "submissions", "auth", "relay")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         _write_users(base)
-        server = certificate_zoo["server"]
+        server = zoo["server"]
         for name, source in (("cert.pem", server.chain), ("key.pem", server.key)):
             (base / name).write_bytes(source.read_bytes())
         (base / "dovecot.conf").write_text(
             _CONFIGURATION.format(
                 base=base, certificate=base / "cert.pem", key=base / "key.pem", **ports
             )
+            + more
         )
-        with running([binary, "-F", "-c", base / "dovecot.conf"], base) as process:
+        with running([binary, "-F", "-c", base / "dovecot.conf"], base, env) as process:
             process.wait_for_ports(ports["lmtp"], ports["submission"], ports["submissions"])
             yield Dovecot(
                 socket=base / "run" / "lmtp",
