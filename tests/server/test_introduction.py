@@ -258,13 +258,15 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 def test_mailmax() -> None:
     """Each MAIL counts, and one too many ends the session, so that the client comes again."""
-    meeting = Meeting(None, max_messages=2)
+    hooks = Recording()
+    meeting = Meeting(hooks, max_messages=2)
     hand = meeting.hand()
     assert b"LIMITS MAILMAX=2 RCPTMAX=1000\r\n" in meeting.says(hand, HELLO)
     assert (
         codes(meeting.says(hand, b"MAIL FROM:<>\r\nRSET\r\nMAIL FROM:<>\r\nRSET\r\n")) == [250] * 4
     )
     assert codes(meeting.says(hand, b"MAIL FROM:<>\r\n")) == [421]
+    assert hooks.sessions[0].transactions == 3
     assert hand.lost is not None
 
 

@@ -115,6 +115,11 @@ class Session:
         """How the message comes, as a Received field says it: ``"ESMTPSA"`` (RFC 3848)."""
         return self._session.transmission_type
 
+    @property
+    def transactions(self) -> int:
+        """How many mail transactions the client has begun, the present one among them."""
+        return self._session.transactions
+
     def add_cleanup(self, function: Callable[[], object]) -> None:
         """Have a function called when the client is gone, last added first."""
         self._cleanups.append(function)

@@ -11,6 +11,9 @@ class Tally:
     """Counts what one session may do only so often; each method gives the farewell once it is due.
 
     Counts survive STARTTLS and RSET: those are free, so starting again may not be.
+
+    Attributes:
+        transactions: MAIL commands so far.
     """
 
     __slots__ = (
@@ -18,9 +21,9 @@ class Tally:
         "_domains",
         "_errors",
         "_idle",
-        "_messages",
         "_rules",
         "_unknown",
+        "transactions",
     )
 
     def __init__(self, rules: ServerRules) -> None:
@@ -29,7 +32,7 @@ class Tally:
         self._unknown = 0
         self._idle = 0
         self._auth_failures = 0
-        self._messages = 0
+        self.transactions = 0
         self._domains: set[str] = set()
 
     def error(self) -> Reply | None:
@@ -58,9 +61,9 @@ class Tally:
 
     def transaction(self) -> Reply | None:
         """Count a MAIL command, whatever is answered (RFC 9422, MAILMAX)."""
-        self._messages += 1
+        self.transactions += 1
         most = self._rules.max_messages
-        return None if most is None or self._messages <= most else replies.TOO_MANY_MESSAGES
+        return None if most is None or self.transactions <= most else replies.TOO_MANY_MESSAGES
 
     def admits_domain(self, address: str) -> bool:
         """Tell whether a recipient's domain is one of those of this session, or may become one."""

@@ -102,6 +102,11 @@ class ServerSession(ServerCommands):
             return base
         return f"{base}{'S' if self.secure else ''}{'A' if self.identity is not None else ''}"
 
+    @property
+    def transactions(self) -> int:
+        """How many MAIL commands there were so far, whatever was answered."""
+        return self._tally.transactions
+
     # -- inputs
 
     def connection_made(self, now: float, *, implicit_tls: bool = False) -> None:
