@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,13 +10,35 @@ from typing import Any, ClassVar
 from twisted.application.service import IService
 from twisted.python import usage
 
+from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError, SMTPError
 from txsmtpconn.net.clock import steady_reactor
-from txsmtpconn.server import ServerOptions, SMTPServerFactory
-from txsmtpconn.server.listening import ListeningService
-from txsmtpconn.sink import Mailbag, Sink
+from txsmtpconn.server import ServerOptions, ServerTimeouts
+from txsmtpconn.sink import Mailbag, RuleBook
+from txsmtpconn.sink.mailbox import TemporaryMailbag
+from txsmtpconn.sink.ruletext import parse_rule, read_rules
+from txsmtpconn.sink.service import SinkService
+from txsmtpconn.sink.shelf import MESSAGES, OCTETS, Shelf
 
 _DEFAULT_LISTEN = "tcp:2525:interface=127.0.0.1"
+_DEFAULT_WEB_LISTEN = "tcp:8025:interface=127.0.0.1"
+#: Where the password of the server to release to is looked for if there is no file.
+PASSWORD_VARIABLE = "SMTPSINK_PASSWORD"  # noqa: S105 - a name, not a secret
+
+_KEEP_HELP = (
+    "Keep so many messages, the newest; the others are removed. With --store, all are kept unless"
+    f" you say this, and a page shows {MESSAGES}."
+)
+_PASSWORD_HELP = (
+    "File with the password for that server; without it, the environment's"
+    f" {PASSWORD_VARIABLE}. It is never taken from the command line."
+)
+_WEB_LISTEN_HELP = f"Where the page is, as an endpoint string. [default: {_DEFAULT_WEB_LISTEN}]"
+_ENDS = (
+    ["stop-after-messages", "M", None, "Stop once so many messages were taken.", int],
+    ["stop-after-sessions", "n", None, "Stop once so many sessions have ended.", int],
+)
 
 
 class Options(usage.Options):
@@ -24,17 +47,28 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Takes every message and delivers none. With --store, each message becomes NAME.eml"
-        " and its envelope NAME.json; without, messages are dropped."
+        " and its envelope NAME.json; without, messages are dropped. With --web, a page shows them."
         " Listens on loopback unless told otherwise."
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
         ["store", "d", None, "Directory to keep messages in; without it they are dropped."],
+        ["keep", None, None, _KEEP_HELP, int],
+        ["keep-octets", None, OCTETS, "The same by the size of all messages together.", int],
         ["name", None, None, "Our name in the greeting; by default this host's."],
+        ["banner", None, "ready", "What follows it there."],
         ["max-size", None, 50 * 1024 * 1024, "Octets of the largest message; 0 for no limit.", int],
+        ["max-clients", "m", 1000, "Connections at one time.", int],
+        ["timeout", None, 300.0, "Seconds to wait for a command, or for more of a message.", float],
         ["certificate", "c", None, "PEM file with a certificate and its chain: offers STARTTLS."],
         ["private-key", "k", None, "PEM file with its key, where that is a file of its own."],
         ["users", "u", None, "File of NAME:PASSWORD lines: nobody else may log in."],
+        ["rules", None, None, "File of rules, one to a line; they follow those of --rule."],
+        ["seed", None, None, "Number that decides what chance decides; see the log for it.", int],
+        *_ENDS,
+        ["web-listen", "w", None, _WEB_LISTEN_HELP],
+        ["release-to", None, None, "URL of a real server that the page may send messages to."],
+        ["release-password-file", None, None, _PASSWORD_HELP],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
         ["lmtp", None, "Speak LMTP."],
@@ -42,6 +76,8 @@ class Options(usage.Options):
         ["require-auth", None, "Take mail only after a login."],
         ["allow-insecure-auth", None, "Offer logins in clear, too."],
         ["transcript", "t", "Log each line of each session; secrets are left out."],
+        ["web", None, "Show the messages on a page, for a browser on this host."],
+        ["web-remote", None, "Let --web-listen be elsewhere than on loopback: there is no login."],
     ]
     compData = usage.Completions(
         optActions={
@@ -49,13 +85,15 @@ class Options(usage.Options):
             "certificate": usage.CompleteFiles("*.pem"),
             "private-key": usage.CompleteFiles("*.pem"),
             "users": usage.CompleteFiles(),
+            "rules": usage.CompleteFiles(),
+            "release-password-file": usage.CompleteFiles(),
         }
     )
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self["listen"] = []
-        self["hide"] = []
+        for name in ("listen", "hide", "rule", "web-host", "release-allow"):
+            self[name] = []
 
     def opt_listen(self, description: str) -> None:
         """Where to listen, as an endpoint string; may be repeated. [default:
@@ -68,12 +106,41 @@ class Options(usage.Options):
         """A service extension to do without, such as CHUNKING; may be repeated."""
         self["hide"].append(keyword)
 
+    def opt_rule(self, rule: str) -> None:
+        """What to refuse, hold up or break off, such as 'RCPT 10% reject 451'; may be repeated."""
+        self["rule"].append(rule)
+
+    opt_r = opt_rule
+
+    def opt_web_host(self, name: str) -> None:
+        """A name under which browsers may ask for the page, besides localhost and addresses; may be
+        repeated."""  # noqa: D205, D209
+        self["web-host"].append(name)
+
+    def opt_release_allow(self, pattern: str) -> None:
+        """Recipients that a message may be released to, such as '*@example.com'; may be repeated.
+        Nobody else gets anything."""  # noqa: D205, D209
+        self["release-allow"].append(pattern)
+
     def postOptions(self) -> None:
         """Check what can be checked before anything is opened."""
         if self["max-size"] < 0:
             raise usage.UsageError("--max-size is 0 or more")
+        for name in ("keep", "keep-octets", "stop-after-messages", "stop-after-sessions"):
+            if self[name] is not None and self[name] < 1:
+                raise usage.UsageError(f"--{name} is 1 or more")
         if self["private-key"] and not self["certificate"]:
             raise usage.UsageError("--private-key needs --certificate")
+        if self["keep"] is not None and not (self["store"] or self["web"]):
+            raise usage.UsageError("--keep needs --store or --web")
+        for name in ("web-listen", "web-remote", "web-host", "release-to"):
+            if self[name] and not self["web"]:
+                raise usage.UsageError(f"--{name} needs --web")
+        for name in ("release-allow", "release-password-file"):
+            if self[name] and not self["release-to"]:
+                raise usage.UsageError(f"--{name} needs --release-to")
+        if self["release-to"] and not self["release-allow"]:
+            raise usage.UsageError("--release-to needs --release-allow: nobody would be allowed")
         if not self["listen"]:
             self["listen"].append(_DEFAULT_LISTEN)
 
@@ -86,40 +153,115 @@ def makeService(options: Options) -> IService:
             traceback of any other exception.
     """
     try:
-        server = ServerOptions(
-            name=options["name"] or "",
-            lmtp=bool(options["lmtp"]),
-            max_size=options["max-size"] or None,
-            tls_cert_file=options["certificate"],
-            tls_key_file=options["private-key"],
-            implicit_tls=bool(options["implicit-tls"]),
-            auth_required=bool(options["require-auth"]),
-            allow_insecure_auth=bool(options["allow-insecure-auth"]),
-            auth_delay=0,
-            max_auth_failures_per_address=None,
-            disabled=options["hide"],
-            logger=True if options["transcript"] else None,
-            transaction_log=bool(options["transcript"]),
-        )
-        mailbag = None if options["store"] is None else Mailbag(options["store"])
-        sink = Sink(mailbag, _users(options["users"]))
-        reactor = steady_reactor()
-        factory = SMTPServerFactory(reactor, sink, server)
-        return ListeningService(reactor, factory, options["listen"], farewell=5.0)
+        return _make_service(options)
     except SMTPError as error:
         raise SystemExit(f"smtpsink: {error}") from None
+
+
+def _make_service(options: Options) -> IService:
+    reactor = steady_reactor()
+    service = SinkService(
+        reactor,
+        _server_options(options),
+        options["listen"],
+        book=_rule_book(options),
+        users=_users(options["users"]),
+        shelf=_shelf(options),
+        records=bool(options["web"]),
+        max_messages=options["stop-after-messages"],
+        max_sessions=options["stop-after-sessions"],
+    )
+    if options["web"]:
+        _add_page(reactor, options, service)
+    return service
+
+
+def _server_options(options: Options) -> ServerOptions:
+    timeout = options["timeout"]
+    return ServerOptions(
+        name=options["name"] or "",
+        banner=options["banner"],
+        lmtp=bool(options["lmtp"]),
+        max_size=options["max-size"] or None,
+        max_clients=options["max-clients"],
+        # All clients of a test may well be on one host.
+        max_clients_per_address=None,
+        # The answer that a rule holds back may take its time.
+        timeouts=ServerTimeouts(command=timeout, block=timeout, answer=86400, mark=86400),
+        tls_cert_file=options["certificate"],
+        tls_key_file=options["private-key"],
+        implicit_tls=bool(options["implicit-tls"]),
+        auth_required=bool(options["require-auth"]),
+        allow_insecure_auth=bool(options["allow-insecure-auth"]),
+        auth_delay=0,
+        max_auth_failures_per_address=None,
+        disabled=options["hide"],
+        logger=True if options["transcript"] else None,
+        transaction_log=bool(options["transcript"]),
+    )
+
+
+def _rule_book(options: Options) -> RuleBook:
+    book = RuleBook(options["seed"])
+    rules = [rule for text in options["rule"] for rule in parse_rule(text)]
+    if options["rules"] is not None:
+        rules += read_rules(options["rules"])
+    for rule in rules:
+        book.add(rule)
+    return book
+
+
+def _shelf(options: Options) -> Shelf | None:
+    if options["store"] is None and not options["web"]:
+        return None
+    return Shelf(
+        TemporaryMailbag() if options["store"] is None else Mailbag(options["store"]),
+        messages=MESSAGES if options["keep"] is None else options["keep"],
+        octets=options["keep-octets"],
+        discards=options["store"] is None or options["keep"] is not None,
+    )
+
+
+def _add_page(reactor: Any, options: Options, service: SinkService) -> None:
+    try:
+        from txsmtpconn.web.sink.service import add_page
+    except ImportError as error:
+        raise ConfigError(f"--web needs klein: install txsmtpconn[web] ({error})") from error
+    add_page(
+        reactor,
+        service,
+        options["web-listen"] or _DEFAULT_WEB_LISTEN,
+        remote=bool(options["web-remote"]),
+        names=options["web-host"],
+        release_to=_release_to(options),
+        release_allow=options["release-allow"],
+    )
+
+
+def _release_to(options: Options) -> dict[str, Any] | None:
+    """Return the options of connections to a real server; the password comes from elsewhere."""
+    if options["release-to"] is None:
+        return None
+    given = read_url(options["release-to"])
+    auth = given.get("auth")
+    if auth is None:
+        return given
+    if auth.password is not None:
+        raise ConfigError(
+            "--release-to holds a password, which every user of this host can read in the list of"
+            f" processes: put it into a file (--release-password-file) or {PASSWORD_VARIABLE}"
+        )
+    path = options["release-password-file"]
+    password = os.environ.get(PASSWORD_VARIABLE) if path is None else _text(path).rstrip("\r\n")
+    return {**given, "auth": Credentials(auth.user, password)}
 
 
 def _users(path: str | None) -> dict[str, str] | None:
     """Read NAME:PASSWORD lines; empty ones and those that begin with # are skipped."""
     if path is None:
         return None
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
     users = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         found = re.fullmatch(r"([^:]+):(.+)", line)
@@ -127,3 +269,10 @@ def _users(path: str | None) -> dict[str, str] | None:
             raise ConfigError(f"{path}, line {number}: not NAME:PASSWORD")
         users[found[1]] = found[2]
     return users
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error

@@ -107,7 +107,7 @@ def test_no_room_is_a_transient_refusal(tmp_path: Path, monkeypatch: pytest.Monk
     bag = Mailbag(tmp_path)
     sink = Sink(bag)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     for name in ("write", "finish"):

@@ -5,31 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.listening import EndpointService
 from txsmtpconn.server.factory import SMTPServerFactory
 
 
-class ListeningService(Service):
-    """Listens on some endpoints while it runs.
-
-    It listens before privileges are given up, as the well-known ports want, and an endpoint that
-    cannot be had stops the start with the reason.
+class ListeningService(EndpointService):
+    """Serves mail on some endpoints while it runs; see `EndpointService`.
 
     Args:
         reactor: The reactor.
         factory: What serves the clients.
         endpoints: Twisted's descriptions, such as ``"tcp:2525:interface=127.0.0.1"``.
         farewell: Seconds that messages under way have to come to their end when it stops.
-
-    Attributes:
-        ports: What it listens on.
 
     Raises:
         ConfigError: A description makes no sense.
@@ -45,63 +34,10 @@ class ListeningService(Service):
         *,
         farewell: float = 30.0,
     ) -> None:
+        super().__init__(reactor, factory, endpoints)
         self.factory = factory
-        self.ports: list[IListeningPort] = []
         self._farewell = farewell
-        self._endpoints = []
-        for description in endpoints:
-            try:
-                self._endpoints.append((description, serverFromString(reactor, description)))
-            except Exception as error:
-                # The parser of each kind of endpoint has exceptions of its own.
-                raise ConfigError(f"cannot listen on {description!r}: {error}") from error
 
-    @property
-    def addresses(self) -> list[IAddress]:
-        """Where it listens."""
-        return [port.getHost() for port in self.ports]
-
-    def privilegedStartService(self) -> None:
-        """Listen.
-
-        Raises:
-            CannotListenError: A port is taken, or not ours to take.
-        """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
-        for description, endpoint in self._endpoints:
-            failures: list[Failure] = []
-            listening = endpoint.listen(self.factory)
-            listening.addCallbacks(self._listening, failures.append, callbackArgs=(description,))
-            if failures:
-                failures[0].raiseException()
-
-    def startService(self) -> None:
-        """Listen, where whoever runs us has no privileges to give up first, as ``twist``."""
-        if not self.ports:
-            self.privilegedStartService()
-        super().startService()  # type: ignore[no-untyped-call]
-
-    def _listening(self, port: IListeningPort, description: str) -> None:
-        self.ports.append(port)
-        self.log.info(
-            "listening on {address}", address=shown(port.getHost()), description=description
-        )
-
-    def stopService(self) -> Deferred[None]:
-        """Stop listening, let messages under way come to their end, and show everybody out."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        ports, self.ports = self.ports, []
-        await gatherResults([maybeDeferred(port.stopListening) for port in ports])
+    async def part(self) -> None:
+        """Let messages under way come to their end, and show everybody out."""
         await self.factory.drain(self._farewell)
-
-
-def shown(address: Any) -> str:
-    """Return an address as an operator writes it."""
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    if host is None:
-        name = getattr(address, "name", None)
-        return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

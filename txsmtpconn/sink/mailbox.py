@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +59,54 @@ class Mailbag:
         """How many complete messages there are."""
         return sum(1 for _ in self.path.glob("[!.]*.eml"))
 
+    def names(self) -> list[str]:
+        """Name the complete messages, in the order in which they came."""
+        return sorted(path.stem for path in self.path.glob("[!.]*.eml"))
+
+    def octets_of(self, name: str) -> Path:
+        """Return where the octets of a message are."""
+        return self.path / f"{name}.eml"
+
+    def facts_of(self, name: str) -> dict[str, Any]:
+        """Return what is known of a message besides its octets; empty where nothing is."""
+        try:
+            facts = json.loads((self.path / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+    def remove(self, name: str) -> None:
+        """Remove a message; one that is gone already is no mistake.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        for suffix in ("eml", "json"):
+            (self.path / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+class TemporaryMailbag(Mailbag):
+    """A directory of messages that is there while somebody needs it.
+
+    It is made by `make`, and not before: by then a server has given up its privileges.
+    """
+
+    def __init__(self) -> None:
+        # A name that nobody can guess, and `make` takes none that is there already.
+        self.path = Path(tempfile.gettempdir()) / f"smtpsink-{secrets.token_hex(16)}"
+
+    def make(self) -> None:
+        """Make the directory.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self.path.mkdir(mode=0o700)
+
+    def discard(self) -> None:
+        """Remove the directory, and all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
 
 def _private(path: Path) -> IO[bytes]:
     """Make a file that nobody else may read, whatever the umask and the directory allow."""
@@ -85,12 +135,16 @@ class KeptMessage:
         self.octets += len(data)
         self._file.write(data)
 
-    def finish(self) -> Path:
-        """Give the message its name, envelope first, and return the path of its octets."""
+    def finish(self, **more: Any) -> Path:
+        """Give the message its name, envelope first, and return the path of its octets.
+
+        Args:
+            **more: Facts that were not known at the beginning, or are otherwise now.
+        """
         assert self._file is not None
         self._file.close()
         self._file = None
-        facts = {"id": self.name, "octets": self.octets, **self._facts}
+        facts = {"id": self.name, "octets": self.octets, **self._facts, **more}
         text = json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
         beside = self._directory / f"{self.name}.json"
         with _private(beside) as file:

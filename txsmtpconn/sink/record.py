@@ -10,6 +10,9 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from txsmtpconn.net.transcript import Transcript
 from txsmtpconn.session.trace import Direction
 
+#: Where hooks find the record of a session that has one: its ``data`` has it under this name.
+RECORD = "record"
+
 #: Lines kept of the beginning of a session: its greeting, hello, TLS and login are among them.
 FIRST_LINES = 100
 #: Lines kept of what was said last.

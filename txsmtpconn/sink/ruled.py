@@ -17,14 +17,12 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server import ServerOptions, Session, SMTPServerFactory
 from txsmtpconn.server.hooks import DiscardingSink, Hook, Hooks, settled
+from txsmtpconn.sink.record import RECORD
 from txsmtpconn.sink.rulebook import RuleBook
 from txsmtpconn.sink.ruledsession import RuledProtocol
 from txsmtpconn.sink.ruledtaking import RuledTaking, concerned
 from txsmtpconn.sink.rules import NOBODY
 from txsmtpconn.wire.reply import Reply
-
-#: Where hooks find the `Record` of a session: its ``data`` has it under this name.
-RECORD = "record"
 
 
 class RuledFactory(SMTPServerFactory):

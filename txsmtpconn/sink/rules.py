@@ -39,7 +39,7 @@ VERBS: Mapping[str, tuple[int, str]] = {
     "HELP": (502, "5.1"),
     "QUIT": (502, "5.1"),
 }
-_SAME_AS = {"HELO": "EHLO", "LHLO": "EHLO", "BDAT": "DATA"}
+_SAME_AS = {"HELO": "EHLO", "LHLO": "EHLO", "BDAT": "DATA", ".": "MESSAGE"}
 
 _KNOW_MESSAGE = ("RCPT", "DATA", "CONTENT", "MESSAGE")
 #: What a rule can be narrowed down to -> the verbs at which that is known.
@@ -236,7 +236,7 @@ class Rule:
             who: Those concerned, under the names ``rcpt``, ``mail_from`` and ``user``.
         """
         return self.verb == verb and all(
-            any(_fits(pattern, name) for name in who.get(role, ()))
+            any(fits(pattern, name) for name in who.get(role, ()))
             for role in KNOWN_AT
             if (pattern := getattr(self, role)) is not None
         )
@@ -271,6 +271,7 @@ class Rule:
         return f"at {self.verb}{about}: {self.effect}{chance}{often}"
 
 
-def _fits(pattern: str, value: str) -> bool:
+def fits(pattern: str, value: str) -> bool:
+    """Tell whether a pattern, in which ``*`` stands for any text, is about a value."""
     parts = map(re.escape, pattern.casefold().split("*"))
     return re.fullmatch(".*".join(parts), value.casefold(), re.DOTALL) is not None

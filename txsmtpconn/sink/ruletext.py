@@ -93,7 +93,7 @@ def rule_text(rule: Rule) -> str:
     if rule.after:
         words.append(f"after={rule.after}")
     if rule.probability < 1:
-        words.append(f"{Decimal(str(rule.probability)) * 100:f}%")
+        words.append(f"{(Decimal(str(rule.probability)) * 100).normalize():f}%")
     if rule.times is not None:
         words.append(f"times={rule.times}")
     return " ".join([*words, *_effect_words(rule.effect)])

@@ -11,6 +11,8 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server import Session, SMTPRejection
 from txsmtpconn.sink.mailbox import KeptMessage, Mailbag
+from txsmtpconn.sink.record import RECORD, Record
+from txsmtpconn.sink.shelf import Shelf
 from txsmtpconn.wire.reply import Reply
 
 
@@ -20,17 +22,27 @@ class Sink:
     Args:
         mailbag: Where to keep messages; None drops them.
         users: Passwords by user name; None lets everybody in.
+        shelf: Is told of each message that is kept; its mailbag is the one above.
 
     Attributes:
         taken: How many messages were taken.
+        octets: How large they were together.
     """
 
     _log = Logger(namespace="txsmtpconn.sink")
 
-    def __init__(self, mailbag: Mailbag | None = None, users: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        mailbag: Mailbag | None = None,
+        users: dict[str, str] | None = None,
+        *,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._mailbag = mailbag
         self._users = users
+        self._shelf = shelf
         self.taken = 0
+        self.octets = 0
 
     def on_auth(self, session: Session, credentials: Finished) -> bool:
         """Let in whoever may be let in."""
@@ -56,6 +68,9 @@ class Sink:
     def took(self, taking: _Taking) -> None:
         """Count a message and say so."""
         self.taken += 1
+        self.octets += taking.octets
+        if self._shelf is not None and taking.kept is not None:
+            self._shelf.add(taking.kept.name, taking.octets)
         self._log.info(
             "took {octets} octets from <{mail_from}> for {recipients}{name}",
             octets=taking.octets,
@@ -89,15 +104,24 @@ class _Taking:
 
     def finish(self) -> Reply:
         """Say under which name the message is kept; in LMTP to each recipient."""
+        return self.finish_for([each.address for each in self.envelope.recipients])
+
+    def finish_for(self, rcpt_to: Sequence[str]) -> Reply:
+        """Take it for those whom no rule has refused."""
+        told = f"2.0.0 Ok: {'dropped' if self.kept is None else f'kept as {self.kept.name}'}"
         if self.kept is not None:
             try:
-                self.kept.finish()
+                self.kept.finish(rcpt_to=list(rcpt_to), **self._said(told))
             except OSError as error:
                 self.kept.abandon()
                 raise SMTPRejection(452, "4.3.1", "There is no room for it") from error
         self._sink.took(self)
-        told = "dropped" if self.kept is None else f"kept as {self.kept.name}"
-        return Reply.of(250, f"2.0.0 Ok: {told}")
+        return Reply.of(250, told)
+
+    def _said(self, last: str) -> dict[str, Any]:
+        """Return what was said in the session so far, our own last word in it."""
+        record: Record | None = self.session.data.get(RECORD)
+        return {} if record is None else {"transcript": [*record.lines, f"S: 250 {last}"]}
 
     def abort(self, reason: Exception) -> None:
         """Forget it."""
