@@ -58,7 +58,7 @@ CORE_MAY_USE = {"wire": {"idna"}, "sasl": {"gssapi"}}
 GLUE_MAY_USE = {
     *("OpenSSL", "cryptography", "idna", "jwt", "service_identity", "twisted", "zope"),
 }
-ROOM_MAY_USE = {"client": {"h11"}, "testing": {"pytest"}}
+ROOM_MAY_USE = {"client": {"h11"}, "testing": {"pytest"}, "web": {"klein", "werkzeug"}}
 
 MAY_IMPORT_REACTOR = {"net/clock.py", "tap.py", "tap_sink.py"}
 

@@ -104,12 +104,13 @@ def installed(
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every module of ours, py.typed and the plugin: no tests, no cache, no twisted/__init__."""
+    """Every module, page, py.typed and the plugin: no tests, no cache, no twisted/__init__."""
+    pages = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("txsmtpconn/**/static/*")}
     modules = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("txsmtpconn/**/*.py")}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     metadata = {name for name in names if name.partition("/")[0].endswith(".dist-info")}
-    assert names - metadata == modules | {PLUGIN, "txsmtpconn/py.typed"}
+    assert names - metadata == modules | pages | {PLUGIN, "txsmtpconn/py.typed"}
     assert {name.partition("/")[2] for name in metadata} == DIST_INFO
 
 
