@@ -83,19 +83,19 @@ class World:
         self.network = MemoryNetwork()
         self.authority = Authority(*answers)
         self.connections = 0
-        speaking: Any
+        build: Any
         if protocol is None:
-            speaking = Site(self.authority, reactor=self.network.clock)
-            # It would look at the clock each second, for a log that nobody keeps.
-            speaking.startFactory = lambda: None
+            build = Site(self.authority, reactor=self.network.clock).buildProtocol
         else:
-            speaking = Factory.forProtocol(protocol)
-        build = speaking.buildProtocol
+            build = Factory.forProtocol(protocol).buildProtocol
 
         def counted(address: Any) -> Any:
             self.connections += 1
             return build(address)
 
+        # Not the site itself: it would look at the clock each second, for a log that nobody keeps,
+        # and an older Twisted would change a context for it that is in use.
+        speaking: Any = Factory()
         speaking.buildProtocol = counted
         tls = TLSMemoryBIOFactory(
             zoo.server_options(certificate), False, speaking, clock=self.network.clock

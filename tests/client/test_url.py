@@ -42,6 +42,15 @@ from txsmtpconn.client.url import options_from_url, read_url
             {"name": "a.test", "local_address": "127.0.0.1"},
         ),
         ("smtp://mx.test?authMethod=plain", {"auth_method": "PLAIN"}),
+        (
+            "smtp://u:p@mx.test?authMethod=ntlm",
+            {"auth": Credentials("u", "p"), "auth_method": "NTLM"},
+        ),
+        (
+            "smtps://@mx.test?authMethod=EXTERNAL",
+            {"auth": Credentials(""), "auth_method": "EXTERNAL"},
+        ),
+        ("smtp://alice%40A.TEST@mx.test?auth_method=GSSAPI", {"auth": Credentials("alice@A.TEST")}),
         ("smtp://mx.test?tls.servername=a.test", {"servername": "a.test"}),
         (
             "smtp://mx.test?logger=false&debug=false&transactionLog=true",

@@ -18,6 +18,7 @@ from txsmtpconn.session.client.events import (
     SessionEnded,
     TLSAgreed,
     TransactionEnded,
+    WordsAnswered,
 )
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Security
 from txsmtpconn.session.client.session import ClientSession
@@ -26,6 +27,7 @@ from txsmtpconn.session.client.transaction import (
     Authenticate,
     Noop,
     Operation,
+    OwnWords,
     Quit,
     Reset,
     Transaction,
@@ -53,6 +55,7 @@ class _Caller:
         streamed = None if choices & 8 else b"three\r\n"
         self.operations: list[Operation] = [
             *([Authenticate("PLAIN", b"x")] if choices & 16 else []),
+            *([OwnWords("X", b"AUTH X c2VjcmV0\r\n")] if choices & 64 else []),
             Transaction(Envelope("", ["a@x.test", "b@x.test"]), b"one\r\n"),
             Noop(),
             Transaction(Envelope("s@x.test", ["a@x.test"]), b"two\r\n.\r\n"),
@@ -81,6 +84,13 @@ class _Caller:
                     assert cause is None or str(cause).isprintable() or "\n" in str(cause)
                 case ChallengeReceived():
                     self.heed(self.session.respond(b"y"))
+                case WordsAnswered(operation, reply):
+                    assert isinstance(operation, OwnWords)
+                    if reply.code % 3:
+                        self.session.say(operation, b"XMORE\r\n")
+                    else:
+                        succeeded = reply.is_positive
+                        self.heed(self.session.conclude(operation, succeeded=succeeded))
                 case BodyWanted(transaction):
                     self.heed(self.session.send_body(transaction, b"\n.\nstream", 0.0))
                     self.heed(self.session.end_body(transaction, 0.0))
