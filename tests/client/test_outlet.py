@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from errno import ECONNRESET, EWOULDBLOCK
 from typing import Any
 
@@ -26,9 +26,12 @@ class Kernel(socket.socket):
         self.error = EWOULDBLOCK
 
     def send(self, data: Any, flags: int = 0) -> int:
+        return self.sendmsg([data])
+
+    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:
         if not self.room:
             raise OSError(self.error, "no")
-        octets = bytes(data)[: self.room]
+        octets = b"".join(buffers)[: self.room]
         self.room -= len(octets)
         self.taken.append(octets)
         return len(octets)
@@ -73,7 +76,7 @@ def test_what_the_kernel_takes_leaves_at_once(
     kernel: Kernel, reactor: Reactor, transport: Any
 ) -> None:
     """Without a turn of the reactor."""
-    Outlet(transport).write(b"EHLO x\r\n")
+    Outlet(transport).write([b"EHLO x\r\n"])
     assert kernel.taken == [b"EHLO x\r\n"]
     assert not reactor.writers
 
@@ -85,14 +88,14 @@ def test_what_the_kernel_does_not_take_waits_in_its_place(
     """What is written behind it does not overtake it, though there be room again."""
     outlet = Outlet(transport)
     kernel.room = room
-    outlet.write(b"MAIL FROM:<>\r\n")
+    outlet.write([b"MAIL FROM:<>\r\n"])
     assert reactor.writers == [transport]
     kernel.room = 1000
-    outlet.write(b"RCPT\r\n")
+    outlet.write([b"RCPT\r\n"])
     assert sum(map(len, kernel.taken)) == room
     transport.doWrite()
     assert not reactor.writers
-    outlet.write(b"DATA\r\n")
+    outlet.write([b"DATA\r\n"])
     assert b"".join(kernel.taken) == b"MAIL FROM:<>\r\nRCPT\r\nDATA\r\n"
 
 
@@ -105,7 +108,7 @@ def test_the_rest_of_a_half_written_buffer_comes_first(
     kernel.room = 4
     transport.doWrite()
     kernel.room = 1000
-    outlet.write(b"three")
+    outlet.write([b"three"])
     transport.doWrite()
     assert b"".join(kernel.taken) == b"one two three"
 
@@ -113,16 +116,31 @@ def test_the_rest_of_a_half_written_buffer_comes_first(
 def test_what_the_caller_wrote_before_comes_first(kernel: Kernel, transport: Any) -> None:
     """An adopted transport may hold the last of another conversation."""
     transport.write(b"PROXY TCP4\r\n")
-    Outlet(transport).write(b"EHLO x\r\n")
+    Outlet(transport).write([b"EHLO x\r\n"])
     assert not kernel.taken
     transport.doWrite()
     assert b"".join(kernel.taken) == b"PROXY TCP4\r\nEHLO x\r\n"
 
 
-def test_a_large_write_is_left_to_the_reactor(kernel: Kernel, transport: Any) -> None:
-    """One connection with much to say must not keep the reactor from the others."""
-    Outlet(transport).write(b"x" * 65536)
-    assert not kernel.taken
+@pytest.mark.parametrize("room", range(13))
+def test_pieces_leave_together_wherever_the_kernel_cuts_them(
+    kernel: Kernel, reactor: Reactor, transport: Any, room: int
+) -> None:
+    """What is left of them goes the usual way; nothing twice, nothing out of its place."""
+    kernel.room = room
+    Outlet(transport).write([b"BDAT 4\r\n", b"", b"abcd"])
+    assert bool(reactor.writers) is (room < 12)
+    kernel.room = 1000
+    if room < 12:
+        transport.doWrite()
+    assert b"".join(kernel.taken) == b"BDAT 4\r\nabcd"
+    assert len(kernel.taken) == 1 if room in (0, 12) else 2
+
+
+def test_very_many_pieces_are_one_write(kernel: Kernel, transport: Any) -> None:
+    """More than the kernel takes at once."""
+    Outlet(transport).write([b"x"] * 5000)
+    assert kernel.taken == [b"x" * 5000]
 
 
 def test_a_lost_connection_is_left_to_the_transport(
@@ -130,7 +148,7 @@ def test_a_lost_connection_is_left_to_the_transport(
 ) -> None:
     """It sees the same error a turn later, and tells the reactor."""
     kernel.room, kernel.error = 0, ECONNRESET
-    Outlet(transport).write(b"EHLO x\r\n")
+    Outlet(transport).write([b"EHLO x\r\n"])
     assert reactor.writers == [transport]
     assert isinstance(transport.doWrite(), Exception)
 
@@ -144,7 +162,7 @@ def test_nothing_goes_around_tls(kernel: Kernel, transport: Any) -> None:
 
     outlet = Outlet(transport)
     transport.TLS, transport.protocol = True, Protocol()
-    outlet.write(b"AUTH PLAIN secret\r\n")
+    outlet.write([b"AUTH PLAIN secret\r\n"])
     assert written == [b"AUTH PLAIN secret\r\n"]
     assert not kernel.taken
 
@@ -152,7 +170,7 @@ def test_nothing_goes_around_tls(kernel: Kernel, transport: Any) -> None:
 def test_any_transport_will_do() -> None:
     """One of the caller's, of which no more is known than that it writes."""
     transport = StringTransport()  # type: ignore[no-untyped-call]
-    Outlet(transport).write(b"EHLO x\r\n")
+    Outlet(transport).write([b"EHLO x\r\n"])
     assert transport.value() == b"EHLO x\r\n"
 
 

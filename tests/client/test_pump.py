@@ -46,14 +46,18 @@ class Pumping:
     def deliver(self, chunk: bytes) -> None:
         self.room -= 1
         self.delivered.append(chunk)
-        self.pump.run()
+
+    def run(self) -> None:
+        """Take bursts for as long as there are any."""
+        while self.pump.ready:
+            self.pump.run(2)
 
 
 def test_chunks_flow_until_the_end() -> None:
     """The end is told, and the source given back, once."""
     pumping = Pumping(b"a", b"b", b"")
-    pumping.pump.run()
-    pumping.pump.run()
+    pumping.run()
+    pumping.run()
     assert pumping.delivered == [b"a", b"b", b""]
     assert pumping.source.closes == 1
 
@@ -61,18 +65,18 @@ def test_chunks_flow_until_the_end() -> None:
 def test_a_chunk_that_was_read_already_goes_first() -> None:
     """Nothing is read twice."""
     pumping = Pumping(b"b", b"", first=b"a")
-    pumping.pump.run()
+    pumping.run()
     assert pumping.delivered == [b"a", b"b", b""]
 
 
 def test_a_full_transport_stops_it() -> None:
     """No chunk is read before there is room for it."""
     pumping = Pumping(b"a", b"b", b"", room=1)
-    pumping.pump.run()
+    pumping.run()
     assert pumping.delivered == [b"a"]
     assert len(pumping.source.reads) == 2
     pumping.room = 10
-    pumping.pump.run()
+    pumping.run()
     assert pumping.delivered == [b"a", b"b", b""]
 
 
@@ -80,10 +84,12 @@ def test_a_chunk_that_comes_later_is_delivered_when_it_comes() -> None:
     """And not asked for twice meanwhile."""
     later: Deferred[bytes] = Deferred()
     pumping = Pumping(later, b"")
-    pumping.pump.run()
-    pumping.pump.run()
+    pumping.run()
+    pumping.run()
     assert pumping.delivered == []
     later.callback(b"a")
+    assert pumping.delivered == [b"a"]
+    pumping.run()
     assert pumping.delivered == [b"a", b""]
 
 
@@ -95,19 +101,27 @@ def test_answers_at_once_do_not_recurse() -> None:
         deferred.callback(b"x")
         fired.append(deferred)
     pumping = Pumping(*fired, b"", room=20_000)
-    pumping.pump.run()
+    pumping.run()
     assert len(pumping.delivered) == 10_001
+
+
+def test_a_burst_is_so_many_chunks_and_no_more() -> None:
+    """What it moved is to be written before more is read."""
+    pumping = Pumping(b"a", b"b", b"c", b"")
+    pumping.pump.run(2)
+    assert pumping.delivered == [b"a", b"b"]
+    assert pumping.pump.ready
 
 
 def test_a_source_that_fails_is_closed_and_told_of() -> None:
     """Now or later, once."""
     pumping = Pumping(b"a", OSError("gone"))
-    pumping.pump.run()
+    pumping.run()
     assert isinstance(pumping.failures[0].value, OSError)
     assert pumping.source.closes == 1
     later: Deferred[bytes] = Deferred()
     pumping = Pumping(later)
-    pumping.pump.run()
+    pumping.run()
     later.errback(OSError("gone"))
     assert len(pumping.failures) == 1
     assert pumping.source.closes == 1
@@ -117,15 +131,15 @@ def test_stopping_cancels_what_is_awaited_and_tells_nobody() -> None:
     """A chunk that comes all the same is dropped."""
     stubborn: Deferred[bytes] = Deferred(lambda deferred: deferred.callback(b"late"))
     pumping = Pumping(stubborn)
-    pumping.pump.run()
+    pumping.run()
     pumping.pump.stop()
     pumping.pump.stop()
-    pumping.pump.run()
+    pumping.run()
     assert pumping.delivered == []
     assert pumping.failures == []
     assert pumping.source.closes == 1
     willing: Deferred[bytes] = Deferred()
     pumping = Pumping(willing)
-    pumping.pump.run()
+    pumping.run()
     pumping.pump.stop()
     assert pumping.failures == []

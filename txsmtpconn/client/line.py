@@ -4,7 +4,8 @@ Whatever happens to a connection (octets, a timer, a call of the user's) is an i
 session, and every input goes through `Line.take`: act on the events, then write once, then arm
 the deadline.  Acting on an event may make further inputs, as a fired Deferred may send the next
 message; those are acted on within, and the write waits for the outermost one.  So a body, its end
-mark and the next envelope leave in one write, and each round trip costs one system call.
+mark and the next envelope leave in one write, and each round trip costs one system call.  A streamed
+body leaves in bursts, one write for each, between which the reactor has its turn.
 
 The line also keeps the order of the user's calls.  Most of them can be submitted to the session
 as soon as it is ready; a few (a login, a message whose first chunk is awaited) need a while before
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.client.pump import BodyPump
@@ -38,6 +39,11 @@ from txsmtpconn.session.client.events import (
     WordsAnswered,
 )
 from txsmtpconn.session.client.session import ClientSession
+
+
+#: Chunks of a streamed body that are written together: 256 KiB, half of what a session's window has
+#: room for, so that one half can be answered while the other leaves.
+_BURST = 4
 
 
 class Owner(Protocol):
@@ -86,10 +92,13 @@ class Line:
     _patience = inf
     _holder: Turn | None = None
     _outlet: Outlet | None = None
+    # Due as soon as the reactor has had its turn.
+    _next_burst: IDelayedCall | None = None
 
     def __init__(self, session: ClientSession, clock: IReactorTime, owner: Owner) -> None:
         self.session = session
         self.now: Callable[[], float] = clock.seconds
+        self._clock = clock
         self._owner = owner
         self._deadline = Deadline(clock, self._expired)
         self._turns: deque[Turn] = deque()
@@ -117,7 +126,7 @@ class Line:
             self._acting = False
         self._flush()
         if self.pump is not None:
-            self.pump.run()
+            self._stream()
 
     def end(self, cause: SMTPError | None) -> None:
         """End the session for a reason of ours, or because the connection is gone."""
@@ -127,6 +136,8 @@ class Line:
         """Let go of everything that would keep a reactor busy."""
         self.transport = self._outlet = None
         self._deadline.cancel()
+        if self._next_burst is not None:
+            self._next_burst.cancel()
 
     def close_within(self, seconds: float) -> None:
         """Wait that long for the transport to close by itself, then let it be aborted."""
@@ -189,6 +200,9 @@ class Line:
                 if tag is not None:
                     tag.dialogue_event(event)
             case BodyWanted(transaction) | BodyUnwanted(transaction) | MarkDue(transaction):
+                if isinstance(event, MarkDue):
+                    # Who is to release the mark may rely upon that all before it has left.
+                    self._flush()
                 tag = transaction.tag
                 if tag is not None:
                     tag.body_event(event)
@@ -222,9 +236,9 @@ class Line:
             return
         session = self.session
         now = self.now()
-        octets = session.data_to_send(now)
-        if octets:
-            outlet.write(octets)
+        pieces = session.pieces_to_send(now)
+        if pieces:
+            outlet.write(pieces)
             if not self.choked:
                 session.drained(now)
         elif session.awaiting_replies:
@@ -237,6 +251,24 @@ class Line:
             deadline = session.next_deadline()
             if deadline is not None:
                 self._deadline.set(deadline)
+
+    def _stream(self) -> None:
+        """Move the streamed body while nothing holds it back."""
+        while self._next_burst is None and self.pump is not None and self.pump.ready:
+            hurries = self._outlet is not None and self._outlet.hurries
+            self._acting = True
+            try:
+                self.pump.run(_BURST if hurries else 1)
+            finally:
+                self._acting = False
+            self._flush()
+            if hurries:
+                # The transport may never have held any of it, and so not tell when to go on.
+                self._next_burst = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next_burst = None
+        self.take()
 
     def _expired(self) -> None:
         self._patience = inf

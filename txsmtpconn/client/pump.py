@@ -1,7 +1,8 @@
-"""Moves a streamed body from its source to the session, a chunk at a time.
+"""Moves a streamed body from its source to the session, chunk by chunk, a burst at a time.
 
 Three things hold it back: the source that has nothing yet, the transport whose buffer is full, and
-the session whose window is.  Whoever of them goes on calls `run` again; nothing polls.
+the session whose window is.  Where none of them does, a burst ends by itself, for what it moved to
+be written.  Whoever goes on calls `run` again; nothing polls.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class BodyPump:
         "_fail",
         "_first",
         "_open_to_more",
-        "_running",
         "_stopped",
         "_waiting",
     )
@@ -51,23 +51,23 @@ class BodyPump:
         self._deliver = deliver
         self._fail = fail
         self._waiting: Deferred[bytes] | None = None
-        self._running = False
         self._stopped = False
 
-    def run(self) -> None:
-        """Move chunks until something holds them back.
+    @property
+    def ready(self) -> bool:
+        """Whether nothing holds the body back."""
+        return not self._stopped and self._waiting is None and self._open_to_more()
+
+    def run(self, most: int) -> None:
+        """Move so many chunks, or fewer where something holds them back.
 
         A source that always answers at once would recurse without end; its answer only ends the
         wait, and the loop that asked takes the next step.
         """
-        if self._running:
-            return
-        self._running = True
-        try:
-            while not self._stopped and self._waiting is None and self._open_to_more():
-                self._step()
-        finally:
-            self._running = False
+        for _ in range(most):
+            if not self.ready:
+                return
+            self._step()
 
     def stop(self) -> None:
         """Move nothing any more, and give the source back."""
@@ -98,7 +98,6 @@ class BodyPump:
     def _resumed(self, chunk: bytes) -> None:
         self._waiting = None
         self._arrived(chunk)
-        self.run()
 
     def _arrived(self, chunk: bytes) -> None:
         if self._stopped:

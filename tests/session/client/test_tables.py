@@ -31,7 +31,7 @@ def test_only_what_the_table_allows_may_leave(state: State, verb: Verb) -> None:
     conversation.enter(state)
     if MAY_LEAVE[state][verb]:
         conversation.write(verb, b"X\r\n", Expected.OPERATION, None)
-        assert conversation.take_octets(0.0, was_idle=True) == b"X\r\n"
+        assert conversation.take_pieces(0.0, was_idle=True) == [b"X\r\n"]
         assert len(conversation.owed) == 1
     else:
         with pytest.raises(LocalProtocolError):

@@ -241,18 +241,17 @@ class Conversation:
         """Owe the mark's reply, in the place of that to the mail data before it."""
         self.owed[-1] = (_MARK_ROW, operation, 0)
 
-    def take_octets(self, now: float, *, was_idle: bool) -> bytes:
+    def take_pieces(self, now: float, *, was_idle: bool) -> Sequence[bytes]:
         """Return all that was rendered, once."""
         if was_idle and self.owed:
             self._waiting_since = now
         out = self._out
         if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
+            return ()
+        self._out = []
         self._activity = self._progress = now
         self._undrained = True
-        return data
+        return out
 
     # -- in --------------------------------------------------------------------------------
 

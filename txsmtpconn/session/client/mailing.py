@@ -7,11 +7,13 @@ pipelining, mail data never mixes, and the peer sees one transaction after the o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from txsmtpconn.errors import (
     ConnectionLostError,
     MessageError,
+    PoolError,
     ProtocolError,
     SMTPError,
     means_too_many_recipients,
@@ -19,15 +21,20 @@ from txsmtpconn.errors import (
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.envelopes import render_envelope
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
+from txsmtpconn.session.client.maildata import (
+    expect_chunks,
+    render_chunk,
+    render_mark,
+    take_chunk,
+)
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
 from txsmtpconn.session.client.rendering import objection
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.client.transaction import Command, Operation, Phase, Transaction
 from txsmtpconn.session.client.verdicts import Verdicts
-from txsmtpconn.wire.chunking import bdat
 from txsmtpconn.wire.limits import RECIPIENTS_LEAST
 from txsmtpconn.wire.reply import Reply
-from txsmtpconn.wire.transparency import LineEnds, Stuffing, canonical, stuffed
+from txsmtpconn.wire.transparency import canonical
 
 #: Transactions waiting behind this one from which ``Chunking.AUTO`` takes BDAT: only with several
 #: in flight does it save round trips over DATA.
@@ -41,7 +48,6 @@ _ENVELOPE: Final = Phase.ENVELOPE
 _BODY: Final = Phase.BODY
 _MARKED: Final = Phase.MARKED
 _ENDED: Final = Phase.ENDED
-_MARK: Final = Expected.MARK
 _DRAINING: Final = State.DRAINING
 _FULL: Final = Pipelining.FULL
 _ONE_BY_ONE: Final = Pipelining.OFF
@@ -93,8 +99,11 @@ class Mailing:
 
     # -- admission and end -----------------------------------------------------------------
 
-    def admit(self, transaction: Transaction) -> SMTPError | None:
-        """Complete the facts of a transaction; return why this peer cannot take it, if so."""
+    def admit(self, transaction: Transaction, ahead: Iterable[Operation]) -> SMTPError | None:
+        """Complete the facts of a transaction; return why this peer cannot take it, if so.
+
+        ``ahead`` is what waits to be begun before it.
+        """
         body, envelope = transaction.body, transaction.envelope
         if body is not None:
             if envelope.body != "BINARYMIME":
@@ -102,7 +111,15 @@ class Mailing:
             transaction.size = len(body)
             transaction.eight_bit = not body.isascii()
         conversation = self._conversation
-        return objection(envelope, conversation.extensions, conversation.secure, transaction.size)
+        extensions = conversation.extensions
+        error = objection(envelope, extensions, conversation.secure, transaction.size)
+        limit = extensions.mailmax
+        if error is None and limit is not None:
+            waiting = sum(isinstance(operation, Transaction) for operation in ahead)
+            if self.begun + waiting >= limit:
+                text = f"the server takes {limit} messages on one connection (MAILMAX)"
+                error = PoolError(text, command="MAIL FROM")
+        return error
 
     def end(self, transaction: Transaction, cause: SMTPError | None = None) -> None:
         """End a transaction, once; what is still owed to it will be read and dropped."""
@@ -116,6 +133,7 @@ class Mailing:
             self._conversation.events.append(BodyUnwanted(transaction))
         transaction.phase = _ENDED
         transaction.body = transaction.encoder = None
+        transaction.pending = ()
         active = self.active
         if active and active[0] is transaction:
             active.popleft()
@@ -225,13 +243,15 @@ class Mailing:
             render_envelope(
                 self._conversation, transaction, pipelined=self._pipelined, window=self._window
             )
-        if (
-            transaction.phase is _BODY
-            and transaction.body is not None
-            and not transaction.hold
-            and self._may_follow(transaction)
-        ):
-            self._render_mark(transaction)
+        if transaction.phase is _BODY and self._may_follow(transaction):
+            if transaction.body is not None and not transaction.hold:
+                render_mark(self._conversation, transaction)
+                transaction.mark_left = True
+                transaction.phase = _MARKED
+                transaction.body = transaction.encoder = None
+                self.rendering = None
+            elif transaction.pending:
+                render_chunk(self._conversation, transaction)
 
     def _begin_body(self, transaction: Transaction) -> None:
         """The peer is ready for mail data."""
@@ -243,11 +263,7 @@ class Mailing:
             if transaction.hold and not transaction.lone_dot:
                 self._conversation.events.append(MarkDue(transaction))
             return
-        if not transaction.chunked:
-            transaction.encoder = Stuffing()
-        elif transaction.envelope.body != "BINARYMIME":
-            transaction.encoder = LineEnds()
-        transaction.streaming = True
+        expect_chunks(transaction)
         self._conversation.events.append(BodyWanted(transaction))
 
     def wants_body(self, transaction: Transaction) -> bool:
@@ -255,7 +271,10 @@ class Mailing:
         return (
             transaction.streaming
             and self._may_follow(transaction)
-            and (not transaction.chunked or self._conversation.unanswered < self._window.octets)
+            and (
+                not transaction.chunked
+                or self._conversation.unanswered + transaction.pending_octets < self._window.octets
+            )
         )
 
     def _may_follow(self, transaction: Transaction) -> bool:
@@ -275,8 +294,7 @@ class Mailing:
             text = f"the message outgrew the server's limit of {limit} octets"
             self.break_off(transaction, MessageError(text, command="DATA"))
             return
-        encoder = transaction.encoder
-        self._render_data(transaction, chunk if encoder is None else encoder.feed(chunk))
+        take_chunk(self._conversation, transaction, chunk)
 
     def end_body(self, transaction: Transaction) -> None:
         """The streamed body is complete; its mark may leave."""
@@ -284,41 +302,6 @@ class Mailing:
         transaction.body = b""
         if transaction.hold:
             self._conversation.events.append(MarkDue(transaction))
-
-    def _render_data(self, transaction: Transaction, data: bytes) -> None:
-        if not data:
-            return
-        transaction.octets += len(data)
-        if transaction.chunked:
-            self._announce(transaction, data, Expected.CHUNK)
-        self._conversation.write_mail_data(data)
-
-    def _announce(self, transaction: Transaction, data: bytes, expected: Expected) -> None:
-        size = len(data)
-        line = bdat(size, expected is _MARK)
-        self._conversation.write(Verb.BDAT, line, expected, transaction, None, size)
-
-    def _render_mark(self, transaction: Transaction) -> None:
-        """Render what is left of the mail data, with its end mark."""
-        conversation = self._conversation
-        data = transaction.body or b""
-        encoder = transaction.encoder
-        if encoder is not None:
-            data = encoder.finish()
-        elif transaction.lone_dot:
-            data = b".\r\n"
-        elif not transaction.chunked:
-            data = stuffed(data)
-        if transaction.chunked:
-            self._announce(transaction, data, _MARK)
-        else:
-            conversation.expect_mark(transaction)
-        conversation.write_mail_data(data)
-        transaction.octets += len(data)
-        transaction.mark_left = True
-        transaction.phase = _MARKED
-        transaction.body = transaction.encoder = None
-        self.rendering = None
 
     # -- replies ---------------------------------------------------------------------------
 

@@ -4,16 +4,16 @@ Octets and facts go in with the time; events, octets and one deadline come out. 
 duties, in this order, after each input or action:
 
 1. act on the events that it returned (this may submit more operations);
-2. write ``data_to_send(now)``, all of it, in one write, and call ``drained(now)`` as soon as the
-   transport holds nothing of it any more;
+2. write ``pieces_to_send(now)``, all of them, in one write, and call ``drained(now)`` as soon as
+   the transport holds nothing of them any more;
 3. have a timer for ``next_deadline()``, and call ``handle_timer(now)`` when it is due;
 4. after ``SessionEnded``, close the connection.
 
 Nothing here blocks, calls back, or raises for what the peer did.
 
-Octets are rendered as late as possible, so that ``data_to_send`` can join a body, its end mark and
-the next transaction's envelope in one write, even where that next transaction is only submitted
-in answer to the end of the last.
+Octets are rendered as late as possible, so that one write has a body, its end mark and the next
+transaction's envelope, though that be submitted only in answer to the end of the last; and so that
+what came of a streamed body between two writes is one BDAT.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from txsmtpconn.errors import ConnectionLostError, PoolError, ProtocolError, SMTPError
+from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.dialogue import Dialogue
 from txsmtpconn.session.client.events import Event, OperationEnded, SessionEnded
@@ -223,7 +223,7 @@ class ClientSession:
             closed = ConnectionLostError("the connection is closed", command="API")
             return self._refuse(operation, closed)
         if state in _OPEN and isinstance(operation, Transaction):
-            error = self._objection(operation)
+            error = self._mailing.admit(operation, self._queue)
             if error is not None:
                 return self._refuse(operation, error)
         self._queue.append(operation)
@@ -291,7 +291,14 @@ class ClientSession:
     # -- outputs ---------------------------------------------------------------------------
 
     def data_to_send(self, now: float) -> bytes:
-        """Render all that state, replies and window allow, and return it, once."""
+        """Return ``pieces_to_send(now)`` joined."""
+        return b"".join(self.pieces_to_send(now))
+
+    def pieces_to_send(self, now: float) -> Sequence[bytes]:
+        """Render all that state, replies and window allow, and return it, once.
+
+        Mail data may be large; it comes in the pieces that it was given in, for nobody to copy.
+        """
         conversation, mailing, queue = self._conversation, self._mailing, self._queue
         was_idle = not conversation.owed
         while True:
@@ -316,7 +323,7 @@ class ClientSession:
             else:
                 queue.popleft()
                 self._begin(operation)
-        return conversation.take_octets(now, was_idle=was_idle)
+        return conversation.take_pieces(now, was_idle=was_idle)
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timer`` is to be called next; None while nothing can be late."""
@@ -401,21 +408,13 @@ class ClientSession:
         self._dialogue.succeeded = False
         waiting, self._queue = self._queue, deque()
         for operation in waiting:
-            error = self._objection(operation) if isinstance(operation, Transaction) else None
+            error = None
+            if isinstance(operation, Transaction):
+                error = self._mailing.admit(operation, self._queue)
             if error is None:
                 self._queue.append(operation)
             else:
                 self._turn_away(operation, error)
-
-    def _objection(self, transaction: Transaction) -> SMTPError | None:
-        error = self._mailing.admit(transaction)
-        limit = self._conversation.extensions.mailmax
-        if error is None and limit is not None:
-            waiting = sum(isinstance(operation, Transaction) for operation in self._queue)
-            if self._mailing.begun + waiting >= limit:
-                text = f"the server takes {limit} messages on one connection (MAILMAX)"
-                error = PoolError(text, command="MAIL FROM")
-        return error
 
     # -- operations other than mail --------------------------------------------------------
 

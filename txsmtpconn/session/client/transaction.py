@@ -6,7 +6,7 @@ on facts that the session wrote down: what left, and what was answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import zip_longest
 from typing import Final
@@ -223,6 +223,9 @@ class Transaction(Operation):
     streaming = False
     #: Octets of a streamed body, as they were given.
     given = 0
+    #: What of a streamed body awaits its BDAT, and how many octets that is.
+    pending: Sequence[bytes] = ()
+    pending_octets = 0
     #: Normalises, and stuffs, across the chunks of a streamed body.
     encoder: LineEnds | Stuffing | None = None
     #: Whether a 354 came though every RCPT was refused (RFC 2920 section 3.1).
