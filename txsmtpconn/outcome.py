@@ -166,7 +166,7 @@ class SendResult:
     @property
     def rejected(self) -> list[str]:
         """The addresses that the server refused."""
-        return addresses(self._recipients or (), Delivery.REJECTED)
+        return [] if self._recipients is None else addresses(self._recipients, Delivery.REJECTED)
 
     @property
     def rejected_errors(self) -> list[SMTPError]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -16,6 +17,7 @@ from txsmtpconn.client.line import Line, abort
 from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.testing import failure_result_of, success_result_of
 
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -199,6 +201,90 @@ def test_replies_that_come_one_by_one_are_each_acknowledged_at_once(handle: _Soc
         connection.dataReceived(reply)
         asked.append(handle.asked)
     assert asked == [asked[0], asked[0] + 1, asked[0] + 2, asked[0] + 2]
+    connection.close()
+
+
+# -- streamed bodies on a transport that takes what is written at once
+
+CHUNK = b"x" * 65534 + b"\r\n"
+
+
+@pytest.fixture
+def streaming(monkeypatch: pytest.MonkeyPatch) -> tuple[SMTPConnection, StringTransport, Clock]:
+    """A connection with CHUNKING whose socket always has room."""
+    monkeypatch.setattr(Outlet, "hurries", True)
+    clock = Clock()
+    connection = SMTPConnection(clock, ConnectionOptions(host="mx.test", name="client.test"))
+    transport = StringTransport()  # type: ignore[no-untyped-call]
+    connection.makeConnection(transport)  # type: ignore[no-untyped-call]
+    connection.dataReceived(b"220 hi\r\n")
+    connection.dataReceived(b"250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+    return connection, transport, clock
+
+
+def heard(transport: StringTransport) -> bytes:
+    """Take what was written since the last time."""
+    written = transport.value()
+    transport.clear()  # type: ignore[no-untyped-call]
+    return written
+
+
+def test_a_streamed_body_leaves_in_bursts(
+    streaming: tuple[SMTPConnection, StringTransport, Clock],
+) -> None:
+    """One BDAT for each, between which others have their turn, until the window is full."""
+    connection, transport, clock = streaming
+    heard(transport)
+    sent = connection.send(ENVELOPE, iter([CHUNK] * 10))
+    connection.dataReceived(b"250 mail\r\n250 rcpt\r\n")
+    burst = b"BDAT 262144\r\n" + CHUNK * 4
+    assert heard(transport).partition(b"BDAT")[2] == burst[4:]
+    clock.advance(0)
+    assert heard(transport) == burst
+    clock.advance(0)
+    clock.advance(0)
+    assert heard(transport) == b""
+    connection.dataReceived(b"250 chunk\r\n")
+    assert heard(transport) == b"BDAT 131072 LAST\r\n" + CHUNK * 2
+    connection.dataReceived(b"250 chunk\r\n250 done\r\n")
+    assert success_result_of(sent).message_size == 10 * len(CHUNK)
+    connection.close()
+
+
+def test_a_burst_that_will_not_come_is_not_waited_for(
+    streaming: tuple[SMTPConnection, StringTransport, Clock],
+) -> None:
+    """Nothing is left with the reactor when the connection is gone."""
+    connection, _, clock = streaming
+    sent = connection.send(ENVELOPE, iter([CHUNK] * 10))
+    connection.dataReceived(b"250 mail\r\n250 rcpt\r\n")
+    connection.close()
+    connection.connectionLost()
+    assert failure_result_of(sent)
+    assert not clock.getDelayedCalls()
+
+
+def test_all_but_the_mark_has_left_when_it_is_asked_for(
+    streaming: tuple[SMTPConnection, StringTransport, Clock],
+) -> None:
+    """The last chunks of a burst too, though they come with the end of the body."""
+    connection, transport, _ = streaming
+    heard(transport)
+    left: list[bytes] = []
+    mark: Deferred[None] = Deferred()
+
+    def before_mark() -> Deferred[None]:
+        left.append(heard(transport))
+        return mark
+
+    sent = connection.send(ENVELOPE, iter([CHUNK] * 2), before_mark=before_mark)
+    connection.dataReceived(b"250 mail\r\n250 rcpt\r\n")
+    assert left[0].endswith(b"BDAT 131072\r\n" + CHUNK * 2)
+    assert heard(transport) == b""
+    mark.callback(None)
+    assert heard(transport) == b"BDAT 0 LAST\r\n"
+    connection.dataReceived(b"250 chunk\r\n250 done\r\n")
+    assert success_result_of(sent).accepted
     connection.close()
 
 

@@ -64,12 +64,12 @@ def test_a_command_cannot_be_split(word: bytes, utf8: bool) -> None:
 def test_several_commands_pass_the_same_exit_at_once() -> None:
     """Whole lines become one text, and each of them is held to what one alone is held to."""
     assert command_lines(()) == b""
-    assert command_lines((b"MAIL FROM:<>", b"DATA")) == b"MAIL FROM:<>\r\nDATA\r\n"
-    longest = b"x" * (AUTHENTICATION_LINE - 2)
-    assert command_lines((b"RSET", longest)) == b"RSET\r\n" + longest + b"\r\n"
-    refused = [b"", longest + b"x", "ü".encode(), b"a\r\nRCPT TO:<v@t>", b"a\r\n", b"\r\na"]
-    for line in refused + [b"a%cb" % octet for octet in [*range(0x20), *range(0x7F, 0x100)]]:
-        for lines in ([line], [b"RSET", line], [line, b"RSET"]):
+    assert command_lines(("MAIL FROM:<>", "DATA")) == b"MAIL FROM:<>\r\nDATA\r\n"
+    longest = "x" * (AUTHENTICATION_LINE - 2)
+    assert command_lines(("RSET", longest)) == f"RSET\r\n{longest}\r\n".encode()
+    refused = ["", longest + "x", "ü", "\ud800", "a\r\nRCPT TO:<v@t>", "a\r\n", "\r\na"]
+    for line in refused + [f"a{chr(octet)}b" for octet in [*range(0x20), *range(0x7F, 0x100)]]:
+        for lines in ([line], ["RSET", line], [line, "RSET"]):
             with pytest.raises(LocalProtocolError):
                 command_lines(lines)
 

@@ -4,8 +4,8 @@ Whatever happens to a connection (octets, a timer, a call of the user's) is an i
 session, and every input goes through `Line.take`: act on the events, then write once, then arm
 the deadline.  Acting on an event may make further inputs, as a fired Deferred may send the next
 message; those are acted on within, and the write waits for the outermost one.  So a body, its end
-mark and the next envelope leave in one write, and each round trip costs one system call.  A streamed
-body leaves in bursts, one write for each, between which the reactor has its turn.
+mark and the next envelope leave in one write, and each round trip costs one system call.  A
+streamed body leaves in bursts, one write for each, between which the reactor has its turn.
 
 The line also keeps the order of the user's calls.  Most of them can be submitted to the session
 as soon as it is ready; a few (a login, a message whose first chunk is awaited) need a while before
@@ -39,7 +39,6 @@ from txsmtpconn.session.client.events import (
     WordsAnswered,
 )
 from txsmtpconn.session.client.session import ClientSession
-
 
 #: Chunks of a streamed body that are written together: 256 KiB, half of what a session's window has
 #: room for, so that one half can be answered while the other leaves.
@@ -124,7 +123,7 @@ class Line:
                 self._act(event)
         finally:
             self._acting = False
-        self._flush()
+        self.flush()
         if self.pump is not None:
             self._stream()
 
@@ -200,9 +199,6 @@ class Line:
                 if tag is not None:
                     tag.dialogue_event(event)
             case BodyWanted(transaction) | BodyUnwanted(transaction) | MarkDue(transaction):
-                if isinstance(event, MarkDue):
-                    # Who is to release the mark may rely upon that all before it has left.
-                    self._flush()
                 tag = transaction.tag
                 if tag is not None:
                     tag.body_event(event)
@@ -230,7 +226,8 @@ class Line:
         for turn in turns:
             turn.fail(cause or ConnectionLostError("the connection was quit", command="API"))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what may leave now, and arm the deadline."""
         outlet = self._outlet
         if outlet is None:
             return
@@ -261,7 +258,7 @@ class Line:
                 self.pump.run(_BURST if hurries else 1)
             finally:
                 self._acting = False
-            self._flush()
+            self.flush()
             if hurries:
                 # The transport may never have held any of it, and so not tell when to go on.
                 self._next_burst = self._clock.callLater(0, self._go_on)

@@ -195,6 +195,7 @@ class Sending:
     def _ask_for_mark(self, transaction: Transaction) -> None:
         if self._before_mark is None:
             return
+        self._line.flush()
         asked = maybeDeferred(self._before_mark)
         asked.addCallbacks(
             lambda _: self._release_mark(transaction),

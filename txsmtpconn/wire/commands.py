@@ -51,8 +51,8 @@ def command_line(*words: bytes, utf8: bool = False) -> bytes:
     return line + b"\r\n"
 
 
-def command_lines(lines: Sequence[bytes]) -> bytes:
-    """Make whole commands, without line ends, octets to be written together.
+def command_lines(lines: Sequence[str]) -> bytes:
+    """Make whole commands, given without line ends, octets to be written together.
 
     What `command_line` is for one: it looks at many at once, which costs little more than one.
 
@@ -61,7 +61,7 @@ def command_lines(lines: Sequence[bytes]) -> bytes:
     """
     if not all(lines):
         raise LocalProtocolError("a command is empty")
-    return _checked(b"\r\n".join((*lines, b"")), len(lines))
+    return _checked(_octets("\r\n".join((*lines, ""))), len(lines))
 
 
 def commands_alike(start: str, arguments: Sequence[str], end: str) -> bytes:
@@ -72,8 +72,13 @@ def commands_alike(start: str, arguments: Sequence[str], end: str) -> bytes:
     """
     end += "\r\n"
     text = start + (end + start).join(arguments) + end
-    # What is not ASCII becomes octets that are not printable, even half of a surrogate pair.
-    return _checked(text.encode("utf-8", "surrogatepass"), len(arguments))
+    return _checked(_octets(text), len(arguments))
+
+
+def _octets(text: str) -> bytes:
+    """Encode text; what is not ASCII becomes octets that are not printable."""
+    # Even half of a surrogate pair does.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _checked(octets: bytes, count: int) -> bytes:

@@ -59,6 +59,7 @@ _TIMEOUT: Final = {
 #: Indexed by ``Expected``.
 _ROWS: Final = tuple(_Row(expected) for expected in Expected)
 _MARK_ROW: Final = _ROWS[Expected.MARK]
+_RESET_ROW: Final = _ROWS[Expected.RSET]
 
 
 _EFFECTS: Final = len(Effect)
@@ -70,12 +71,18 @@ _CLOSED: Final = State.CLOSED
 
 
 class Flight:
-    """Commands that leave together, each answered by a reply of its own."""
+    """Commands that leave together for one operation, each answered by a reply of its own.
 
-    __slots__ = ("first", "last", "states")
+    An RSET before them serves no operation.
+    """
 
-    def __init__(self, *commands: tuple[Verb, Expected]) -> None:
+    __slots__ = ("first", "last", "reset", "states")
+
+    def __init__(self, *commands: tuple[Verb, Expected], reset: bool = False) -> None:
         *self.first, self.last = [_ROWS[expected] for _, expected in commands]
+        self.reset = reset
+        if reset:
+            commands = ((Verb.RSET, Expected.RSET), *commands)
         #: Where all of them may leave. A tuple: to look an Enum up there takes no hash of it.
         self.states = tuple(
             state for state, may in MAY_LEAVE.items() if all(may[verb] for verb, _ in commands)
@@ -207,6 +214,8 @@ class Conversation:
         # They count as one: in flight until the last of them is answered.
         octets = len(lines)
         owed = self.owed
+        if flight.reset:
+            owed.append((_RESET_ROW, None, 0))
         for entered in flight.first:
             owed.append((entered, operation, 0))
         owed.append((flight.last, operation, octets))

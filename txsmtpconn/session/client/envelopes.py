@@ -16,10 +16,12 @@ _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _BODY: Final = Phase.BODY
 
-_ENVELOPE_FLIGHT: Final = Flight((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
-_DATA_FLIGHT: Final = Flight(
-    (Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT), (Verb.DATA, Expected.DATA)
-)
+_SHORT: Final = ((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
+#: What ``short_flight`` returns, indexed by whether RSET goes first and whether DATA follows.
+_FLIGHTS: Final = [
+    (Flight(*_SHORT, reset=reset), Flight(*_SHORT, (Verb.DATA, Expected.DATA), reset=reset))
+    for reset in (False, True)
+]
 
 
 def render_envelope(
@@ -43,6 +45,9 @@ def render_envelope(
     ):
         _render_short(conversation, transaction)
         return
+    if transaction.resets:
+        transaction.resets = False
+        conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
     limit = window.octets if transaction.chunked else COMMANDS_IN_FLIGHT_OCTETS
     while pipelined or not conversation.owed:
         step = transaction.asked
@@ -83,17 +88,18 @@ def render_envelope(
 
 def _render_short(conversation: Conversation, transaction: Transaction) -> None:
     """Render the commands of a plain message to one recipient: one text, checked once."""
-    chunked = transaction.chunked
+    chunked, reset = transaction.chunked, transaction.resets
     lines = short_flight(
         transaction.envelope,
         conversation.extensions,
         size=transaction.size,
         eight_bit=transaction.eight_bit,
+        reset=reset,
         data=not chunked,
     )
-    flight = _ENVELOPE_FLIGHT if chunked else _DATA_FLIGHT
-    conversation.write_flight(flight, lines, transaction)
+    conversation.write_flight(_FLIGHTS[reset][not chunked], lines, transaction)
     transaction.asked = 2
+    transaction.resets = False
     if not chunked:
         transaction.data_asked = True
     elif transaction.body is not None and not transaction.hold:

@@ -13,6 +13,7 @@ from txsmtpconn.wire.transparency import LineEnds, Stuffing, stuffed
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _MARK: Final = Expected.MARK
 _CHUNK: Final = Expected.CHUNK
+_BDAT: Final = Verb.BDAT
 
 
 def expect_chunks(transaction: Transaction) -> None:
@@ -47,7 +48,7 @@ def render_chunk(
     """Render what awaits its BDAT, with ``last`` behind it, as one chunk."""
     size = transaction.pending_octets + len(last)
     line = bdat(size, expected is _MARK)
-    conversation.write(Verb.BDAT, line, expected, transaction, None, size)
+    conversation.write(_BDAT, line, expected, transaction, None, size)
     if transaction.pending:
         for data in transaction.pending:
             conversation.write_mail_data(data)

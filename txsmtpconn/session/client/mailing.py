@@ -46,6 +46,7 @@ _BIG_BODY: Final = 1024 * 1024
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _ENVELOPE: Final = Phase.ENVELOPE
 _BODY: Final = Phase.BODY
+_DATA: Final = Expected.BODY
 _MARKED: Final = Phase.MARKED
 _ENDED: Final = Phase.ENDED
 _DRAINING: Final = State.DRAINING
@@ -191,7 +192,7 @@ class Mailing:
 
         ``waiting`` is how many operations stand in the queue behind it.
         """
-        self._settle()
+        transaction.resets = self._holds_open()
         transaction.chunked = self._chooses_chunks(transaction, waiting)
         transaction.reply_per_recipient = self._reply_per_recipient
         envelope = transaction.envelope
@@ -207,21 +208,21 @@ class Mailing:
         self.active.append(transaction)
         self.begun += 1
 
-    def _settle(self) -> bool:
-        """Say RSET where the peer may think that a transaction is open; tell whether it may."""
+    def _holds_open(self) -> bool:
+        """Tell, once, whether the peer may think that the last transaction is still open."""
         undecided, self._undecided = self._undecided, None
         # RFC 5321 section 4.1.1.4: the dot ends a transaction whatever is answered to it. A last
         # chunk that was refused may leave it open, and the next MAIL would be a nested one.
-        if undecided is None or (
+        return undecided is not None and not (
             undecided.mark_left and (not undecided.chunked or undecided.was_accepted)
-        ):
-            return False
-        self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
-        return True
+        )
 
     def has_to_settle(self, operation: Operation) -> bool:
         """See to it that no transaction is open at the peer; tell whether its reply is awaited."""
-        return isinstance(operation, Command) and operation.outside and self._settle()
+        if not (isinstance(operation, Command) and operation.outside and self._holds_open()):
+            return False
+        self._conversation.write(Verb.RSET, b"RSET\r\n", Expected.RSET, None)
+        return True
 
     def _chooses_chunks(self, transaction: Transaction, waiting: int) -> bool:
         if transaction.envelope.body == "BINARYMIME":
@@ -258,7 +259,7 @@ class Mailing:
         transaction.phase = _BODY
         if not transaction.chunked:
             # Until the mark leaves, whatever comes answers the data itself.
-            self._conversation.expect(Expected.BODY, transaction)
+            self._conversation.expect(_DATA, transaction)
         if transaction.body is not None:
             if transaction.hold and not transaction.lone_dot:
                 self._conversation.events.append(MarkDue(transaction))

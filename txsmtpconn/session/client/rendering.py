@@ -83,7 +83,7 @@ def mail_command(
     """
     utf8 = envelope.needs_smtputf8
     if envelope.plain and envelope.verbatim:
-        return command_line(_plain_mail(envelope, extensions, size, eight_bit))
+        return command_lines((_plain_mail(envelope, extensions, size, eight_bit),))
     path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
     words = b"FROM:<" + path + b">"
     if envelope.size is not None:
@@ -112,17 +112,23 @@ def mail_command(
 
 def _plain_mail(
     envelope: Envelope, extensions: Extensions, size: int | None, eight_bit: bool
-) -> bytes:
-    line = b"MAIL FROM:<%b>" % envelope.mail_from.encode("ascii")
+) -> str:
+    line = f"MAIL FROM:<{envelope.mail_from}>"
     if eight_bit and extensions.eight_bit_mime:
-        line += b" BODY=8BITMIME"
+        line += " BODY=8BITMIME"
     if size is not None and extensions.offers_size:
-        line += b" SIZE=%d" % size
+        line += f" SIZE={size}"
     return line
 
 
 def short_flight(
-    envelope: Envelope, extensions: Extensions, *, size: int | None, eight_bit: bool, data: bool
+    envelope: Envelope,
+    extensions: Extensions,
+    *,
+    size: int | None,
+    eight_bit: bool,
+    reset: bool,
+    data: bool,
 ) -> bytes:
     """Return MAIL and RCPT, with or without DATA, of an envelope such as most messages have.
 
@@ -131,11 +137,14 @@ def short_flight(
         extensions: What the peer offers now.
         size: Octets of the mail data, if known.
         eight_bit: Whether the mail data is known to hold octets above 127.
+        reset: Whether RSET is to go first.
         data: Whether DATA is to follow.
     """
     mail = _plain_mail(envelope, extensions, size, eight_bit)
-    rcpt = b"RCPT TO:<%b>" % envelope.addresses[0].encode("ascii")
-    return command_lines((mail, rcpt, b"DATA") if data else (mail, rcpt))
+    rcpt = f"RCPT TO:<{envelope.addresses[0]}>"
+    if reset:
+        return command_lines(("RSET", mail, rcpt, "DATA") if data else ("RSET", mail, rcpt))
+    return command_lines((mail, rcpt, "DATA") if data else (mail, rcpt))
 
 
 def rcpt_commands(

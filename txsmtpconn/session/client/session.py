@@ -305,7 +305,7 @@ class ClientSession:
             transaction = mailing.rendering
             if transaction is not None:
                 mailing.render(transaction)
-                if transaction.body_at == 0.0 and transaction.phase >= Phase.BODY:
+                if transaction.body_at == 0.0 and transaction.phase >= _BODY:
                     transaction.body_at = now
                 if mailing.rendering is not None:
                     break

@@ -207,6 +207,8 @@ class Transaction(Operation):
     body_at = 0.0
 
     # The session's own notes.
+    #: Whether an RSET goes first.
+    resets = False
     #: How many of MAIL and RCPT have been rendered.
     asked = 0
     #: Whether DATA has been.
