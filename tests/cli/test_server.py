@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from txsmtpconn import ConfigError, ConnectionOptions, ProxyOptions, TLSOptions
 from txsmtpconn.cli import parsed
@@ -22,7 +23,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def told(*arguments: str) -> ConnectionOptions:
     """What a command line comes to."""
-    return options_of(parsed(["verify", *arguments]))
+    return options_of(parsed(["verify", *arguments]), Clock())
 
 
 def a_file(directory: Path, text: str) -> str:

@@ -18,9 +18,17 @@ Found = dict[str, Any]
 
 def found_at(options: ConnectionOptions) -> Found:
     """Return what is known before anything is connected."""
-    where: Found = {"host": options.host, "port": options.port}
     if options.path is not None:
-        where = {"path": options.path}
+        return _nothing({"path": options.path}, options)
+    return _nothing({"host": options.host, "port": options.port}, options)
+
+
+def found_by(next_hop: str, options: ConnectionOptions) -> Found:
+    """Return what is known before an exchange is looked for."""
+    return _nothing({"next_hop": next_hop.partition("?")[0]}, options)
+
+
+def _nothing(where: Found, options: ConnectionOptions) -> Found:
     return {
         "server": where | {"proxy": None if options.proxy is None else str(options.proxy)},
         "addresses": {"tried": [], "used": None},
@@ -122,6 +130,8 @@ def lines_of(found: Found) -> Iterator[str]:
         yield _line("proxy", found["server"]["proxy"])
     used = found["addresses"]["used"]
     if used is None:
+        if "next_hop" in found["server"]:
+            yield _line("login", found["login"])
         return
     yield _line("connected to", used if isinstance(used, str) else _place(used))
     yield from _lines_of_tls(found["tls"])

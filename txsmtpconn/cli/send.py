@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from txsmtpconn.cli.exchanges import (
+    add_exchanges,
+    expect_no_exchanges,
+    leads_to_exchanges,
+    transport_to,
+)
 from txsmtpconn.cli.exit_codes import SOME_REFUSED
+from txsmtpconn.cli.introductions import Introduction, add_introductions
 from txsmtpconn.cli.out import tell
 from txsmtpconn.cli.pieces import Pieces, split
 from txsmtpconn.cli.progress import Progress
 from txsmtpconn.cli.server import add_server, options_of
-from txsmtpconn.client import ConnectionOptions, SMTPConnection
 from txsmtpconn.client.connecting import connect_with
 from txsmtpconn.envelope import DSN, Envelope
-from txsmtpconn.errors import SMTPError
-from txsmtpconn.outcome import RecipientOutcome
+from txsmtpconn.errors import ConfigError
+from txsmtpconn.outcome import RecipientOutcome, SendResult
 from txsmtpconn.transport.preparation import envelope_addresses, without_bcc
+
+#: Carries a message, and tells what became of it.
+Deliver = Callable[[Envelope, AsyncIterator[bytes]], Awaitable[SendResult]]
+
+#: Seconds for taking leave of servers that have the message.
+_CLOSING_SECONDS = 5.0
 
 
 def add_send(commands: Any) -> None:
@@ -32,6 +45,8 @@ def add_send(commands: Any) -> None:
     parser.add_argument("file", nargs="?", default="-", help="the message; - is standard input")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     _add_envelope(parser.add_argument_group("envelope"))
+    add_introductions(parser.add_argument_group("in the name of another client"))
+    add_exchanges(parser.add_argument_group("mx: and srv:"))
     parser.set_defaults(command=_send)
 
 
@@ -62,25 +77,68 @@ def _add_envelope(group: Any) -> None:
         action="store_true",
         help="ask for TLS on the whole way (REQUIRETLS, RFC 8689)",
     )
+    group.add_argument(
+        "--prdr",
+        action="store_true",
+        help="ask for a reply for each recipient to the message, where the server can (PRDR)",
+    )
 
 
 async def _send(reactor: Any, arguments: argparse.Namespace) -> int:
-    options = options_of(arguments)
+    # Mistakes in the switches are found before a message is waited for.
+    exchanges = leads_to_exchanges(arguments.url)
+    deliver = (_to_exchanges if exchanges else _to_server)(reactor, arguments)
     with Pieces.of(reactor, arguments.file) as pieces:
         head, rest = await split(pieces)
         envelope = _envelope(arguments, head, pieces.size)
         progress = Progress(sys.stderr, pieces.size, quiet=arguments.quiet)
-        connection = await _connected(reactor, options)
+        message = progress.over(_all_of(without_bcc(head) + rest, pieces))
         try:
-            message = progress.over(_all_of(without_bcc(head) + rest, pieces))
-            result = await connection.send(envelope, message)
+            result = await deliver(envelope, message)
         finally:
             progress.end()
-            await connection.quit()
     if not arguments.quiet:
         for outcome in result.recipients:
             tell(_fate(outcome))
     return SOME_REFUSED if result.rejected else 0
+
+
+def _to_server(reactor: Any, arguments: argparse.Namespace) -> Deliver:
+    options = options_of(arguments, reactor)
+    expect_no_exchanges(arguments)
+    introduction = Introduction(arguments)
+
+    async def deliver(envelope: Envelope, message: AsyncIterator[bytes]) -> SendResult:
+        connection = await connect_with(reactor, options)
+        try:
+            await introduction.before_login(connection)
+            if options.auth is not None:
+                await connection.login()
+            await introduction.before_message(connection)
+            return await connection.send(envelope, message)
+        finally:
+            await connection.quit()
+
+    return deliver
+
+
+def _to_exchanges(reactor: Any, arguments: argparse.Namespace) -> Deliver:
+    transport = transport_to(arguments, reactor)
+    if Introduction(arguments):
+        raise ConfigError("--xclient and --xforward are for one server")
+
+    async def deliver(envelope: Envelope, message: AsyncIterator[bytes]) -> SendResult:
+        # Several destinations each want the whole of it, and one may want it again.
+        with tempfile.TemporaryFile() as copy:
+            async for piece in message:
+                copy.write(piece)
+            copy.seek(0)
+            try:
+                return await transport.send(envelope, copy)
+            finally:
+                await transport.close(_CLOSING_SECONDS)
+
+    return deliver
 
 
 async def _all_of(beginning: bytes, pieces: Pieces) -> AsyncIterator[bytes]:
@@ -107,18 +165,8 @@ def _envelope(arguments: argparse.Namespace, head: bytes, size: int | None) -> E
         dsn=dsn,
         body=arguments.body,
         requiretls=arguments.require_tls_onwards,
+        prdr=arguments.prdr,
     )
-
-
-async def _connected(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
-    connection = await connect_with(reactor, options)
-    if options.auth is not None:
-        try:
-            await connection.login()
-        except SMTPError:
-            await connection.quit()
-            raise
-    return connection
 
 
 def _fate(outcome: RecipientOutcome) -> str:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from txsmtpconn.cli.oauth2 import add_oauth2, provider_of
 from txsmtpconn.cli.secrets import secret
 from txsmtpconn.client import ConnectionOptions, Credentials
 from txsmtpconn.client.options import make_options
@@ -18,7 +19,10 @@ from txsmtpconn.transport.services import find
 _SERVICE = "service://"
 
 #: Switches that say more of the user in the URL.
-_OF_A_USER = ("password_file", "access_token_file", "authzid", "domain", "workstation")
+_OF_A_USER = (
+    *("password_file", "access_token_file", "authzid", "domain", "workstation"),
+    *("client_id", "service_account_file"),
+)
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "url",
         help="smtp://[USER@]HOST[:PORT], smtps:, lmtp: or lmtp+unix:///PATH, with options behind ?;"
-        " or service://[USER@]NAME for a well-known provider",
+        " service://[USER@]NAME for a well-known provider; mx: for the exchanges of each"
+        " recipient's domain, mx:DOMAIN for those of one, srv:[USER@]DOMAIN for its submission"
+        " service",
     )
     parser.add_argument(
         "-v",
@@ -35,6 +41,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         help="print the conversation on standard error; secrets are left out",
     )
     _add_login(parser.add_argument_group("login, where the URL names a user"))
+    add_oauth2(parser.add_argument_group("OAuth 2.0, instead of a password"))
     _add_tls(parser.add_argument_group("TLS"))
     _add_proxy(parser.add_argument_group("proxy"))
 
@@ -93,15 +100,34 @@ def _add_proxy(group: Any) -> None:
     )
 
 
-def options_of(arguments: argparse.Namespace) -> ConnectionOptions:
-    """Return what the URL and the switches beside it say.
+def options_of(arguments: argparse.Namespace, reactor: Any) -> ConnectionOptions:
+    """Return what the URL of a server and the switches beside it say.
 
     Raises:
         ConfigError: It makes no sense, a file is not what it should be, or a secret stands where
             everybody can read it.
         OSError: A file cannot be read.
     """
-    options = _read(arguments.url)
+    made = make_options(None, with_switches(_read(arguments.url), arguments, reactor))
+    if made.tls is not None:
+        # Files that cannot be read are the caller's mistake, and not the server's.
+        made.tls.client_connections(made.reference_name)
+    return made
+
+
+def with_switches(
+    options: dict[str, Any], arguments: argparse.Namespace, reactor: Any
+) -> dict[str, Any]:
+    """Return a URL's options with those that the switches add.
+
+    Args:
+        options: What the URL says.
+        arguments: The switches.
+        reactor: For what fetches access tokens.
+
+    Raises:
+        ConfigError, OSError: See `options_of`.
+    """
     tls = _tls(arguments)
     if tls is not None:
         if "tls" in options:
@@ -109,15 +135,12 @@ def options_of(arguments: argparse.Namespace) -> ConnectionOptions:
         options["tls"] = tls
     mechanism = _once("auth_method", options, arguments.auth_method)
     proxy = _proxy(arguments, _once("proxy", options, arguments.proxy))
-    credentials = _credentials(arguments, options.pop("auth", None), mechanism)
+    named = options.pop("auth", None)
+    credentials = _credentials(arguments, named, mechanism, reactor, proxy)
     options |= {"auth_method": mechanism, "proxy": proxy, "auth": credentials}
     if arguments.verbose:
         options |= {"logger": True, "transaction_log": True}
-    made = make_options(None, options)
-    if made.tls is not None:
-        # Files that cannot be read are the caller's mistake, and not the server's.
-        made.tls.client_connections(made.reference_name)
-    return made
+    return options
 
 
 def _once(name: str, options: dict[str, Any], beside: str | None) -> str | None:
@@ -155,7 +178,11 @@ def _tls(arguments: argparse.Namespace) -> TLSOptions | None:
 
 
 def _credentials(
-    arguments: argparse.Namespace, named: Credentials | None, mechanism: str | None
+    arguments: argparse.Namespace,
+    named: Credentials | None,
+    mechanism: str | None,
+    reactor: Any,
+    proxy: ProxyOptions | None,
 ) -> Credentials | None:
     if named is None:
         for name in _OF_A_USER:
@@ -168,28 +195,42 @@ def _credentials(
             "a password on the command line can be read by everybody on this machine:"
             " use --password-file or SMTPCONN_PASSWORD"
         )
-    if arguments.password_file is not None and arguments.access_token_file is not None:
-        raise ConfigError("--password-file and --access-token-file exclude each other")
-    token = password = None
-    if arguments.password_file is None:
-        token = secret(arguments.access_token_file, "SMTPCONN_ACCESS_TOKEN")
-    if token is None:
-        password = secret(arguments.password_file, "SMTPCONN_PASSWORD")
     made = Credentials(
         named.user,
-        password,
-        access_token=token,
         mechanism=mechanism,
         authzid=arguments.authzid or "",
         domain=arguments.domain,
         workstation=arguments.workstation,
     )
+    made = replace(made, **_proof(arguments, reactor, named.user or "", proxy))
     if not made.complete:
         raise ConfigError(
             "the URL names a user: give --password-file or SMTPCONN_PASSWORD,"
             " or --access-token-file or SMTPCONN_ACCESS_TOKEN"
         )
     return made
+
+
+def _proof(
+    arguments: argparse.Namespace, reactor: Any, user: str, proxy: ProxyOptions | None
+) -> dict[str, Any]:
+    """Return what the user has: switches win over the environment, and a token over a password."""
+    provider = provider_of(arguments, reactor, user, proxy)
+    by_switch = {
+        "--password-file": arguments.password_file,
+        "--access-token-file": arguments.access_token_file,
+        "a token server": provider,
+    }
+    given = [name for name, value in by_switch.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} exclude each other")
+    if provider is not None:
+        return {"token_provider": provider}
+    if arguments.password_file is None:
+        token = secret(arguments.access_token_file, "SMTPCONN_ACCESS_TOKEN")
+        if token is not None:
+            return {"access_token": token}
+    return {"password": secret(arguments.password_file, "SMTPCONN_PASSWORD")}
 
 
 def _proxy(arguments: argparse.Namespace, told: str | None) -> ProxyOptions | None:

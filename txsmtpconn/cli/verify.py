@@ -6,12 +6,19 @@ import argparse
 from typing import Any
 
 from txsmtpconn.cli.attempts import WatchedReactor
+from txsmtpconn.cli.exchanges import (
+    add_exchanges,
+    expect_no_exchanges,
+    leads_to_exchanges,
+    transport_to,
+)
 from txsmtpconn.cli.findings import (
     Found,
     add_attempts,
     add_connection,
     add_error,
     found_at,
+    found_by,
     lines_of,
 )
 from txsmtpconn.cli.out import tell, tell_json
@@ -19,6 +26,7 @@ from txsmtpconn.cli.server import add_server, options_of
 from txsmtpconn.client import ConnectionOptions
 from txsmtpconn.client.connecting import connect_with
 from txsmtpconn.errors import NoCredentialsError, SMTPError
+from txsmtpconn.transport import SMTPTransport
 
 
 def add_verify(commands: Any) -> None:
@@ -30,16 +38,24 @@ def add_verify(commands: Any) -> None:
         " No message is sent. What was found is told also where something failed.",
     )
     add_server(parser)
+    add_exchanges(parser.add_argument_group("mx: and srv:"))
     parser.add_argument("--json", action="store_true", help="say it in JSON")
     parser.set_defaults(command=_verify)
 
 
 async def _verify(reactor: Any, arguments: argparse.Namespace) -> int:
-    options = options_of(arguments)
-    found = found_at(options)
     watched = WatchedReactor(reactor)
+    if leads_to_exchanges(arguments.url):
+        transport = transport_to(arguments, watched)
+        found = found_by(arguments.url, transport.options)
+        finding = _find_exchange(transport, found)
+    else:
+        options = options_of(arguments, reactor)
+        expect_no_exchanges(arguments)
+        found = found_at(options)
+        finding = _find(watched, options, found)
     try:
-        await _find(watched, options, found)
+        await finding
     except SMTPError as error:
         add_error(found, error)
         raise
@@ -51,6 +67,19 @@ async def _verify(reactor: Any, arguments: argparse.Namespace) -> int:
             for line in lines_of(found):
                 tell(line)
     return 0
+
+
+async def _find_exchange(transport: SMTPTransport, found: Found) -> None:
+    """Try the way to the exchanges; which one took us is not told, but that one did."""
+    login = transport.options.auth is not None
+    try:
+        if login:
+            found["login"] = "failed"
+        await transport.verify()
+        if login:
+            found["login"] = "succeeded"
+    finally:
+        await transport.close(5.0)
 
 
 async def _find(reactor: Any, options: ConnectionOptions, found: Found) -> None:
