@@ -46,6 +46,9 @@ def test_each_option_reaches_the_relay(tmp_path: Path) -> None:
         "--listen-lmtp=unix:/run/x",
         "--network=192.0.2.0/24",
         "--network=127.0.0.0/8",
+        "--proxy-network=10.0.0.5",
+        "--xclient-network=10.0.0.6",
+        "--xclient-network=unix",
         "--name=relay.test",
         "--max-size=500K",
         "--max-recipients=200",
@@ -60,6 +63,8 @@ def test_each_option_reaches_the_relay(tmp_path: Path) -> None:
     assert len(options.listen) == 2
     assert options.listen_lmtp == ("unix:/run/x",)
     assert options.networks == ("192.0.2.0/24", "127.0.0.0/8")
+    assert options.proxy_networks == ("10.0.0.5",)
+    assert options.xclient_networks == ("10.0.0.6", "unix")
     assert options.name == "relay.test"
     assert options.max_size == 500 * 1024
     assert options.max_recipients == 200

@@ -45,6 +45,13 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
     assert options.name == "mx.test"
     assert options.max_size is None
     assert options.disabled == ("CHUNKING",)
+    made = service(
+        "--proxy-network=10.0.0.5", "--xclient-network=127.0.0.1", "--xforward-network=unix"
+    )
+    options = made.factory.options
+    assert "10.0.0.5" in options.proxy_networks
+    assert "127.0.0.1" in options.xclient_networks
+    assert options.xforward_networks
     users = tmp_path / "users"
     users.write_text("# staff\n\nalice:won:der\n")
     made = service(
@@ -65,6 +72,8 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--certificate=missing.pem"], "missing.pem"),
         (["--users=missing"], "missing"),
         (["--name=a b"], "a b"),
+        (["--proxy-network=10.0.0.5/8"], "proxy_networks"),
+        (["--xclient-network=all"], "xclient_networks"),
         (["--implicit-tls", "--require-auth", "extra"], "arguments"),
         (["--rule=RCPT explode"], "'explode'"),
         (["--rules=missing"], "missing"),

@@ -89,6 +89,8 @@ class Options(usage.Options):
         self["listen"] = []
         self["listen-lmtp"] = []
         self["network"] = []
+        self["proxy-network"] = []
+        self["xclient-network"] = []
 
     def opt_listen(self, description: str) -> None:
         """Where to take mail by SMTP, as an endpoint string; may be repeated. [default:
@@ -105,6 +107,15 @@ class Options(usage.Options):
         """A network whose hosts may relay without logging in, such as 192.0.2.0/24; may be
         repeated. Loopback may unless others are named."""  # noqa: D205, D209
         self["network"].append(network)
+
+    def opt_proxy_network(self, network: str) -> None:
+        """A network of load balancers whose connections begin with a PROXY header, or are closed;
+        may be repeated."""  # noqa: D205, D209
+        self["proxy-network"].append(network)
+
+    def opt_xclient_network(self, network: str) -> None:
+        """A network whose hosts may say XCLIENT, and so come from any address; may be repeated."""
+        self["xclient-network"].append(network)
 
     def postOptions(self) -> None:
         """Check that what is required is there."""
@@ -162,11 +173,10 @@ def _relay_options(options: Options) -> RelayOptions:
         "connections": options["connections"],
         "drain": duration(options["drain"]),
     }
-    for name in ("listen", "listen-lmtp", "network"):
+    for name in ("listen", "listen-lmtp", "network", "proxy-network", "xclient-network"):
         if options[name]:
-            given["networks" if name == "network" else name.replace("-", "_")] = tuple(
-                options[name]
-            )
+            plural = "s" if name.endswith("network") else ""
+            given[name.replace("-", "_") + plural] = tuple(options[name])
     if options["listen-lmtp"] and not options["listen"]:
         given["listen"] = ()
     if options["name"]:

@@ -41,6 +41,9 @@ _ENDS = (
 )
 
 
+_NETWORKS = ("proxy-network", "xclient-network", "xforward-network")
+
+
 class Options(usage.Options):
     """The options of the sink."""
 
@@ -92,7 +95,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        for name in ("listen", "hide", "rule", "web-host", "release-allow"):
+        for name in ("listen", "hide", "rule", "web-host", "release-allow", *_NETWORKS):
             self[name] = []
 
     def opt_listen(self, description: str) -> None:
@@ -121,6 +124,19 @@ class Options(usage.Options):
         """Recipients that a message may be released to, such as '*@example.com'; may be repeated.
         Nobody else gets anything."""  # noqa: D205, D209
         self["release-allow"].append(pattern)
+
+    def opt_proxy_network(self, network: str) -> None:
+        """A network of load balancers whose connections begin with a PROXY header, or are closed;
+        may be repeated."""  # noqa: D205, D209
+        self["proxy-network"].append(network)
+
+    def opt_xclient_network(self, network: str) -> None:
+        """A network whose hosts may say XCLIENT; may be repeated."""
+        self["xclient-network"].append(network)
+
+    def opt_xforward_network(self, network: str) -> None:
+        """A network whose hosts may say XFORWARD; may be repeated."""
+        self["xforward-network"].append(network)
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is opened."""
@@ -196,6 +212,9 @@ def _server_options(options: Options) -> ServerOptions:
         auth_delay=0,
         max_auth_failures_per_address=None,
         disabled=options["hide"],
+        proxy_networks=options["proxy-network"],
+        xclient_networks=options["xclient-network"],
+        xforward_networks=options["xforward-network"],
         logger=True if options["transcript"] else None,
         transaction_log=bool(options["transcript"]),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.net.networks import LOOPBACK, Network, address_of
+from txsmtpconn.net.networks import LOOPBACK, Network, Networks, address_of
 from txsmtpconn.relay.access import parse_networks
 from txsmtpconn.relay.schedule import Schedule
 from txsmtpconn.relay.spool import Doubt
@@ -34,6 +34,9 @@ class RelayOptions:
         listen_lmtp: The same for LMTP.
         name: Our own name, in the greeting and in trace fields; by default this host's.
         networks: Clients that may relay without logging in.
+        proxy_networks: Load balancers, whose connections say by the PROXY protocol who their client
+            is: that one is looked for in `networks`.
+        xclient_networks: Clients that may say so by XCLIENT, and so may name any address.
         auth_users: A file of users and password hashes; with it, AUTH is offered.
         certificate: A PEM file with our certificate and its chain; with it, STARTTLS is offered.
         private_key: A PEM file with its key, where that is not in `certificate`.
@@ -65,6 +68,8 @@ class RelayOptions:
     listen_lmtp: tuple[str, ...] = ()
     name: str = ""
     networks: tuple[str, ...] = tuple(str(each) for each in LOOPBACK)
+    proxy_networks: tuple[str, ...] = ()
+    xclient_networks: tuple[str, ...] = ()
     auth_users: str | None = None
     certificate: str | None = None
     private_key: str | None = None
@@ -94,6 +99,8 @@ class RelayOptions:
             raise ConfigError("a relay needs the URL of its next hop")
         if self.private_key and not self.certificate:
             raise ConfigError("a private key without a certificate is of no use")
+        Networks.parse(self.proxy_networks, "proxy_networks")
+        Networks.parse(self.xclient_networks, "xclient_networks")
         try:
             client_name(self.name or "localhost")
         except LocalProtocolError as error:

@@ -111,6 +111,8 @@ class RelayService(MultiService):
             # Without a certificate we listen on this host only: RelayOptions has seen to it.
             allow_insecure_auth=options.certificate is None,
             promises=("REQUIRETLS",),
+            proxy_networks=options.proxy_networks,
+            xclient_networks=options.xclient_networks,
         )
         door = FrontDoor(
             self._spool,
@@ -127,6 +129,7 @@ class RelayService(MultiService):
             SMTPServerFactory(self._reactor, door, server),
             endpoints,
             farewell=options.drain,
+            reloads=True,
         )
         listener.setServiceParent(self)  # type: ignore[no-untyped-call]
         return listener

@@ -70,7 +70,9 @@ class SinkService(MultiService):
         self._ending = False
         self.sink = _CountedSink(self, users, shelf)
         self.factory = RuledFactory(reactor, self.sink, options, book, records=records)
-        self.listening = ListeningService(reactor, self.factory, endpoints, farewell=FAREWELL)
+        self.listening = ListeningService(
+            reactor, self.factory, endpoints, farewell=FAREWELL, reloads=True
+        )
         self.listening.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     @property

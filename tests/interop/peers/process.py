@@ -75,10 +75,16 @@ class Running:
         command: the program and its arguments.
         directory: where it runs, and where its output goes.
         env: added to the environment.
+        keep: descriptors of ours that it has, too.
     """
 
     def __init__(
-        self, command: Sequence[str | Path], directory: Path, env: dict[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        directory: Path,
+        env: dict[str, str] | None = None,
+        *,
+        keep: Sequence[int] = (),
     ) -> None:
         self._output = directory / "output.txt"
         with self._output.open("ab") as output:
@@ -90,6 +96,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=keep,
             )
         self._name = Path(command[0]).name
         lifeline.tie(self._process.pid)
@@ -129,6 +136,10 @@ class Running:
             blame=lambda: self.output,
         )
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it and all that it started without a warning."""
         with suppress(ProcessLookupError):
@@ -156,10 +167,14 @@ class Running:
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], directory: Path, env: dict[str, str] | None = None
+    command: Sequence[str | Path],
+    directory: Path,
+    env: dict[str, str] | None = None,
+    *,
+    keep: Sequence[int] = (),
 ) -> Iterator[Running]:
     """Run a program for as long as the block lasts."""
-    process = Running(command, directory, env)
+    process = Running(command, directory, env, keep=keep)
     try:
         yield process
     finally:
