@@ -454,3 +454,70 @@ def test_a_mechanism_as_a_stepper() -> None:
     )
     assert dial.result_of(dial.ready.login(WHO)).code == 235
     dial.ready.close()
+
+
+class Stepper:
+    """A mechanism with a mistake in it.
+
+    Args:
+        initial: What it says first, or raises.
+        answer: What it answers, or raises.
+    """
+
+    name = "X-KNOCK"
+    failure = None
+    done = False
+
+    def __init__(self, initial: Any, answer: Any) -> None:
+        self._initial = initial
+        self._answer = answer
+
+    def initial(self) -> Any:
+        if isinstance(self._initial, Exception):
+            raise self._initial
+        return self._initial
+
+    def step(self, challenge: bytes) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [Rejected("p4ss"), "text", None])
+def test_a_stepper_with_a_mistake_in_it(answer: Any) -> None:
+    """The dialogue is given up, EAUTH has the mistake as its cause, and the connection lives on."""
+    mine = Mechanism("X-KNOCK", Secret.PASSWORD, lambda my: Stepper(b"hi", answer))
+    dial = dial_custom(
+        mine,
+        expect("AUTH X-KNOCK aGk="),
+        send("334 "),
+        expect("*"),
+        send("501 cancelled"),
+        expect("NOOP"),
+        send("250 ok"),
+    )
+    error = dial.failure_of(dial.ready.login(WHO))
+    assert isinstance(error, AuthenticationError)
+    assert "the mechanism X-KNOCK failed" in str(error)
+    assert isinstance(error.__cause__, (Rejected, TypeError))
+    assert dial.result_of(dial.ready.noop()).code == 250
+    dial.ready.close()
+
+
+def test_a_stepper_that_cannot_begin() -> None:
+    """Nothing is said."""
+    mine = Mechanism("X-KNOCK", Secret.PASSWORD, lambda my: Stepper(Rejected("p4ss"), b""))
+    dial = dial_custom(mine, expect("NOOP"), send("250 ok"))
+    error = dial.failure_of(dial.ready.login(WHO))
+    assert isinstance(error.__cause__, Rejected)
+    assert "p4ss" not in str(error)
+    assert dial.result_of(dial.ready.noop()).code == 250
+    dial.ready.close()
+
+
+def test_a_success_that_a_stepper_chokes_on_is_none() -> None:
+    """It had not said all it has to say: whoever calls that a success is not believed."""
+    mine = Mechanism("X-KNOCK", Secret.PASSWORD, lambda my: Stepper(b"hi", Rejected()))
+    dial = dial_custom(mine, expect("AUTH X-KNOCK aGk="), send("235 YWJj"), expect_close())
+    assert dial.failure_of(dial.ready.login(WHO)).code == "EPROTOCOL"
+    assert dial.is_over()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from txsmtpconn.client.connecting import connect
-from txsmtpconn.client.credentials import Credentials
+from txsmtpconn.client.credentials import Credentials, TokenProvider
 from txsmtpconn.client.custom import AuthDialogue
 from txsmtpconn.client.factory import SMTPConnectionFactory
 from txsmtpconn.client.grants import AccessToken
@@ -19,5 +19,6 @@ __all__ = [
     "OAuth2TokenProvider",
     "SMTPConnection",
     "SMTPConnectionFactory",
+    "TokenProvider",
     "connect",
 ]

@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 from twisted.internet.threads import deferToThreadPool
 
 from txsmtpconn.client.line import Line
@@ -91,6 +91,7 @@ class MechanismExchange:
     refused = False
     deceived = False
     _violation: str | None = None
+    _cause: Exception | None = None
 
     def __init__(
         self,
@@ -147,6 +148,10 @@ class MechanismExchange:
         except LocalProtocolError as reason:
             # Their texts name a part of the credentials and never show it.
             raise AuthenticationError(str(reason), command="API") from None
+        except CancelledError:
+            raise
+        except Exception as reason:
+            raise AuthenticationError(self._failure_of(reason), command="API") from reason
 
     def _step_in(self) -> tuple[ClientMechanism, bytes | None]:
         stepper = self._mechanism.start(self._claim)
@@ -160,10 +165,17 @@ class MechanismExchange:
     async def _answer(self, stepper: ClientMechanism, challenge: bytes) -> bytes | None:
         """Return the response; None gives up, where the challenge breaks the mechanism's rules."""
         try:
-            return await self._where_it_may_block(lambda: stepper.step(challenge))
+            return bytes(await self._where_it_may_block(lambda: stepper.step(challenge)))
         except SASLError as reason:
             self._violation = str(reason)
-            return None
+        except CancelledError:
+            raise
+        except Exception as reason:  # noqa: BLE001 - a mechanism of the caller's may raise anything
+            self._violation, self._cause = self._failure_of(reason), reason
+        return None
+
+    def _failure_of(self, reason: Exception) -> str:
+        return f"the mechanism {self.name} failed: {type(reason).__name__}"
 
     async def _where_it_may_block(self, work: Callable[[], _T]) -> _T:
         if not self._mechanism.blocks:
@@ -193,7 +205,8 @@ class MechanismExchange:
             text = "the server reported success before the dialogue was complete"
             raise ProtocolError(text, reply=reply, command=command)
         if self._violation is not None:
-            raise AuthenticationError(self._violation, reply=reply, command=command)
+            violated = AuthenticationError(self._violation, reply=reply, command=command)
+            raise violated from self._cause
         if operation.rounds == 0 and may_try_another(reply.code):
             raise MechanismRefused(reply)
         self.refused = reply.code == 535 or stepper.failure is not None
@@ -223,6 +236,6 @@ def _is_over(stepper: ClientMechanism, reply: Reply) -> bool:
             said = b64decode(reply.octets[-1].rpartition(b" ")[2], validate=True)
             if stepper.step(said):
                 return False
-        except (SASLError, ValueError):
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, it is no proof
             return False
     return stepper.done and stepper.failure is None
