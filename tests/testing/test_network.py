@@ -194,7 +194,7 @@ def test_what_does_not_come_is_told_with_what_was_said():
     assert told[1:4] == [
         "it is 20 s; the next call is due at 300 s",
         "link 1: open, 3 octets to the server, 13 to the client",
-        "scripted peer:",
+        "scripted peer, step 2 of 2: Expect(octets=b'QUIT\\r\\n')",
     ]
     assert told[-2:] == ["  peer: b'QUI'", "I was there"]
     network.remove_witness(tell)

@@ -85,7 +85,7 @@ def test_a_difference_is_found_at_the_first_wrong_octet():
     text = str(caught.value)
     assert r"expected b'EHLO client.test\r\n'" in text
     assert r"received b'EHLO cli\x00'" in text
-    assert "step 2 of 2" in text
+    assert "step 2 of 2: Expect(octets=" in text
     assert r"me: b'220 hi\r\n'" in text
     assert client.lost is not None
     failure_result_of(peer.when_done(), ScriptError)

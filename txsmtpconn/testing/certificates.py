@@ -123,7 +123,8 @@ class CertificateZoo:
             chain=self.directory / f"{name}.chain.pem",
         )
         if not files.key.exists():
-            raise KeyError(name)
+            there = sorted(path.stem for path in self.directory.glob("*.key"))
+            raise KeyError(f"no certificate {name!r} was made: there are {', '.join(there)}")
         return files
 
     def server_options(self, name: str = "server", *, client_ca: Path | None = None) -> Any:

@@ -238,7 +238,10 @@ class MemoryNetwork:
             f" {link.to_client.delivered} to the client"
             for number, link in enumerate(self.links[first:], first + 1)
         ]
-        lines += [f"scripted peer:\n{peer.transcript}" for peer in self._peers[-_SHOWN_LINKS:]]
+        lines += [
+            f"scripted peer, {peer.progress}\n{peer.transcript}"
+            for peer in self._peers[-_SHOWN_LINKS:]
+        ]
         return "\n".join([*lines, *(tell() for tell in self._witnesses)])
 
     def add_witness(self, tell: Callable[[], str]) -> None:

@@ -124,6 +124,14 @@ class ScriptedPeer(Protocol):
         return waiting
 
     @property
+    def progress(self) -> str:
+        """Which step is being played."""
+        step = self._step_at(self._position)
+        if step is None:
+            return "the script was played to its end"
+        return f"step {self._position + 1} of {len(self._steps)}: {step!r:.{_SHOWN_OCTETS}}"
+
+    @property
     def transcript(self) -> str:
         """The conversation so far, with a line of text for each line and each segment of it."""
         shown = []
@@ -325,8 +333,7 @@ class ScriptedPeer(Protocol):
         self._tell()
 
     def _error(self, problem: str) -> ScriptError:
-        where = f"step {self._position + 1} of {len(self._steps)}"
-        return ScriptError(f"{problem}\n({where})\n{self.transcript}")
+        return ScriptError(f"{problem}\n({self.progress})\n{self.transcript}")
 
     def _tell(self) -> None:
         if not self.done and self.failure is None:
