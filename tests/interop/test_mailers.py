@@ -136,20 +136,6 @@ async def test_postfix_understands_our_refusals(postfix, certificate_zoo, servic
     assert found == {"good": "sent", "gone": "bounced", "full": "bounced", "busy": "deferred"}
 
 
-async def test_postfix_tells_where_its_mail_comes_from(postfix, certificate_zoo):
-    """XFORWARD, to a server that believes it: our own client is who it is told of."""
-    async with serving(certificate_zoo, xforward_networks=["127.0.0.1"]) as server:
-        to = f"u@{postfix.onward('forward', server.port)}"
-        await hand_to(postfix.mx, certificate_zoo, Envelope("a@a.test", [to]), message(marker()))
-        (taken,) = await server.wait_for(1, timeout=20)
-    told = [line for line in taken.session.transcript if line.startswith("C: XFORWARD ")]
-    facts = dict(fact.split("=", 1) for line in told for fact in line.split()[2:])
-    assert (facts["ADDR"], facts["HELO"]) == ("127.0.0.1", "client.test")
-    assert facts["PROTO"] == "ESMTP"
-    after = taken.session.transcript[taken.session.transcript.index(told[-1]) + 1]
-    assert after.startswith("S: 250 ")
-
-
 async def test_postfix_believes_our_limit_on_size(postfix, certificate_zoo):
     """What is declared too big is not sent."""
     async with serving(certificate_zoo, max_size=500) as server:
@@ -168,11 +154,15 @@ async def test_postfix_believes_our_limit_on_size(postfix, certificate_zoo):
 @pytest.mark.parametrize("chunking", [True, False], ids=["BDAT", "DATA"])
 @pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
 async def test_exim_delivers(exim, certificate_zoo, protocol, chunking):
-    """By BDAT where we offer CHUNKING, under TLS, byte for byte."""
+    """By BDAT where we offer CHUNKING, under TLS and logged in, byte for byte."""
     mark = marker()
-    disabled = [] if chunking else ["CHUNKING"]
     async with serving(
-        certificate_zoo, lmtp=protocol == "lmtp", disabled=disabled, tls_required=True
+        certificate_zoo,
+        lmtp=protocol == "lmtp",
+        disabled=[] if chunking else ["CHUNKING"],
+        users={USER: PASSWORD},
+        auth_required=True,
+        tls_required=True,
     ) as server:
         domain = exim.onward(protocol, server.port)
         people = [f"u@{domain}", f"v@{domain}"]
@@ -182,6 +172,7 @@ async def test_exim_delivers(exim, certificate_zoo, protocol, chunking):
     assert taken.mail_from == "a@a.test"
     assert sorted(taken.rcpt_to) == people
     assert taken.session.tls is not None
+    assert taken.session.user == USER
     assert ("C: BDAT" in server.transcript) is chunking
     assert ("C: DATA" in server.transcript) is not chunking
 

@@ -83,6 +83,7 @@ smtp:
   allow_localhost
   port = ${{sg{{$domain}}{{^[a-z]+-([0-9]+)[.].*\$}}{{\$1}}}}
   hosts_try_chunking = *
+  hosts_try_auth = *
   hosts_try_prdr = *
   hosts_require_tls = *
   tls_verify_certificates = {base}/etc/ca.pem
@@ -95,6 +96,7 @@ lmtp:
   allow_localhost
   port = ${{sg{{$domain}}{{^[a-z]+-([0-9]+)[.].*\$}}{{\$1}}}}
   hosts_try_chunking = *
+  hosts_try_auth = *
   hosts_require_tls = *
   tls_verify_certificates = {base}/etc/ca.pem
   tls_verify_hosts = *
@@ -116,6 +118,7 @@ plain:
   public_name = PLAIN
   server_condition = ${{if and{{{{eq{{$auth2}}{{{user}}}}}{{eq{{$auth3}}{{{password}}}}}}}}}
   server_set_id = $auth2
+  client_send = ^{user}^{password}
   server_prompts = :
 login:
   driver = plaintext
@@ -180,7 +183,7 @@ class Exim:
         return found
 
     def onward(self, protocol: str, port: int) -> str:
-        """Return the domain whose mail it hands to a port of 127.0.0.1, by STARTTLS.
+        """Return the domain whose mail it hands to a port of 127.0.0.1, by STARTTLS and AUTH.
 
         Args:
             protocol: "smtp" or "lmtp".
