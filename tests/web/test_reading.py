@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from email.headerregistry import HeaderRegistry
 from email.message import EmailMessage
 
 import pytest
@@ -15,6 +16,7 @@ from txsmtpconn.web.sink.reading import (
     FIELDS,
     PARTS,
     TEXT_LENGTH,
+    WORK,
     part_of,
     pictures_of,
     read,
@@ -172,14 +174,53 @@ def test_any_structure_is_read(pieces: list[bytes]) -> None:
 
 
 def test_parts_within_parts_without_end() -> None:
-    """Deeper than the parser can go: the header is there, and the rest as text."""
+    """As deep as any program makes them they are parts; what is deeper is text, and told."""
     raw = b"Subject: deep\r\n"
     for number in range(3000):
         raw += b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (number, number)
     reading = read(raw + b"\r\nend\r\n")
     assert reading.subject == "deep"
-    assert any("cannot be parsed" in defect for defect in reading.defects)
+    assert "more than 15 multiparts: the others are shown as text" in reading.defects
     assert reading.text is not None
+    assert reading.text.endswith("end")
+
+
+def test_messages_within_messages_without_end() -> None:
+    """Deeper than the parser can go: the header is there, and the rest as text."""
+    reading = read(b"Subject: deep\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 5000)
+    assert reading.subject == "deep"
+    assert "cannot be parsed: RecursionError" in reading.defects
+    assert reading.text is not None
+
+
+def test_the_slow_parsers_are_given_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take the square of what they are given; a message cannot make them take hours."""
+    given: list[int] = []
+    parse = HeaderRegistry.__call__
+
+    def counted(self: HeaderRegistry, name: str, value: str) -> object:
+        given.append(len(value))
+        return parse(self, name, value)
+
+    monkeypatch.setattr(HeaderRegistry, "__call__", counted)
+    field = b"To: " + b"a@b," * (FIELD_LENGTH // 4 - 1) + b"\r\n"
+    mime = b"Content-Type: x/y" + b";" * 100_000 + b"\r\n"
+    for raw in (
+        field * 100 + b"\r\n",
+        mime * 100 + b"\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        + (b"--b\r\nContent-Type: x/y; a=b\r\n" + field + mime + b"\r\nx\r\n") * 400,
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: message/rfc822\r\n\r\n" + field * 400,
+    ):
+        reading = read(raw)
+        for part in reading.parts[:3]:
+            part_of(raw, part.number)
+        assert sum(length**2 for length in given) <= WORK
+        given.clear()
+    many = read(b"Subject: x\r\nTo: " + b"a@b, " * 1000 + b"\r\n\r\n")
+    assert many.first("to").count("a@b") == 1000
+    assert given
 
 
 def test_parts_without_number() -> None:

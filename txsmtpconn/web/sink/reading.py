@@ -2,7 +2,9 @@
 
 Mail is hostile here by assumption: what comes is broken, endless, or made to break its reader. The
 standard library's `email` does the parsing; nothing that it makes of a message is believed to be
-short, decodable, or even there. Reading never raises.
+short, decodable, or even there. Reading never raises, and its work is bounded: the parsers of the
+modern policy take a time that grows with the square of a field's length, so that they are given no
+more than `WORK` allows, and the structure of a message is read without them.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser, BytesParser
-from typing import Any, cast
+from typing import cast
 
 from txsmtpconn.web.sink.text import decoded, file_name, readable
 
@@ -22,14 +25,50 @@ TEXT_LENGTH = 512 * 1024
 HTML_LENGTH = 4 * 1024 * 1024
 #: Characters of a header field that are decoded and parsed; a longer one is shown as it is.
 FIELD_LENGTH = 8 * 1024
+#: The same of a field that says what a part is.
+MIME_FIELD_LENGTH = 1024
+#: The squares of the lengths of all fields that are parsed, together: one of the longest, or 64 of
+#: 1,024 characters.
+WORK = FIELD_LENGTH**2
+#: Parts that have parts; each makes the parser compare every line within it once more.
+MULTIPARTS = 15
 #: Header fields shown.
 FIELDS = 500
 #: Parts looked at.
 PARTS = 500
 
-_PARSER = BytesParser(_class=EmailMessage, policy=policy.default)
-_HEADER_PARSER = BytesHeaderParser(_class=EmailMessage, policy=policy.default)
-_ADDRESSES = ("from", "to", "cc", "reply-to")
+_MIME_FIELDS = ("content-type", "content-disposition", "content-transfer-encoding", "content-id")
+
+
+class _StructurePolicy(policy.EmailPolicy):
+    """Gives the fields that say what a part is as they are, cut to a length.
+
+    Of more multiparts than `MULTIPARTS` it says that they are none. An instance reads one message.
+
+    Attributes:
+        is_exhausted: Whether there were more.
+    """
+
+    def __init__(self) -> None:
+        # Nothing is folded anew where an attached message is written out.
+        super().__init__(refold_source="none", message_factory=EmailMessage)
+        self._multiparts: set[str]
+        self.is_exhausted: bool
+        # Policies let nobody set anything.
+        object.__setattr__(self, "_multiparts", set())
+        object.__setattr__(self, "is_exhausted", False)
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        """Return the beginning of a field."""
+        value = re.sub(r"[\r\n]+", "", value[:MIME_FIELD_LENGTH])
+        if name.lower() != "content-type" or value.lstrip()[:10].lower() != "multipart/":
+            return value
+        if len(self._multiparts) < MULTIPARTS:
+            self._multiparts.add(value)
+        elif value not in self._multiparts:
+            object.__setattr__(self, "is_exhausted", True)
+            return "text/plain"
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +196,15 @@ def content_of(part: EmailMessage) -> bytes:
 
 
 def _parse(raw: bytes, reading: Reading) -> EmailMessage:
+    structure = _StructurePolicy()
     try:
-        return _PARSER.parsebytes(raw)
+        parser = BytesParser(_class=EmailMessage, policy=structure)
+        parsed = cast(EmailMessage, parser.parsebytes(raw))
+        if structure.is_exhausted:
+            reading.defects.append(
+                f"more than {MULTIPARTS} multiparts: the others are shown as text"
+            )
+        return parsed
     except Exception as error:  # noqa: BLE001 - too deep for it (RecursionError), or simply broken
         reading.defects.append(f"cannot be parsed: {type(error).__name__}")
     message = _parse_header(raw)
@@ -169,31 +215,37 @@ def _parse(raw: bytes, reading: Reading) -> EmailMessage:
 
 def _parse_header(raw: bytes) -> EmailMessage:
     try:
-        return _HEADER_PARSER.parsebytes(raw)
+        parser = BytesHeaderParser(_class=EmailMessage, policy=_StructurePolicy())
+        return cast(EmailMessage, parser.parsebytes(raw))
     except Exception:  # noqa: BLE001 - see above
         return EmailMessage()
 
 
 def _read_header(message: EmailMessage, reading: Reading) -> None:
+    left = WORK
     for place, (name, value) in enumerate(message.raw_items()):
         if place == FIELDS:
             reading.defects.append(f"more than {FIELDS} header fields: the others are not shown")
             break
-        reading.fields.append((readable(name), _field(name, value, reading)))
+        raw = re.sub(r"[\r\n]+(?=[ \t])", "", str(value))
+        length = MIME_FIELD_LENGTH if name.lower() in _MIME_FIELDS else FIELD_LENGTH
+        left -= min(len(raw), length) ** 2
+        if len(raw) <= length and left >= 0:
+            text = _decoded(name, raw, reading)
+        else:
+            reading.defects.append(f"{readable(name)}: {len(raw)} characters, not decoded")
+            text = readable(raw[: 4 * FIELD_LENGTH])
+        reading.fields.append((readable(name), text))
     reading.subject = reading.first("subject")
 
 
-def _field(name: str, value: Any, reading: Reading) -> str:
-    raw = re.sub(r"[\r\n]+(?=[ \t])", "", str(value))
-    if len(raw) > FIELD_LENGTH:
-        reading.defects.append(f"{readable(name)}: {len(raw)} characters, not decoded")
-        return readable(raw[: 4 * FIELD_LENGTH])
+def _decoded(name: str, raw: str, reading: Reading) -> str:
     try:
         header = policy.default.header_fetch_parse(name, raw)
         defects = getattr(header, "defects", ())
         reading.defects += (f"{readable(name)}: {_named(defect)}" for defect in defects)
         return readable(str(header))
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - broken fields fail in undocumented ways
         reading.defects.append(f"{readable(name)}: cannot be parsed: {type(error).__name__}")
         return readable(raw)
 
@@ -235,16 +287,10 @@ def _cut(text: str, length: int, reading: Reading) -> str:
 
 def _part(number: int, part: EmailMessage, kind: str) -> Part:
     try:
-        name = part.get_filename() or ""
+        name = str(make_header(decode_header(part.get_filename() or "")))
     except Exception:  # noqa: BLE001 - see above
         name = ""
-    try:
-        content_id = str(part["content-id"] or "").strip().strip("<>")
-    except Exception:  # noqa: BLE001 - see above
-        content_id = ""
-    try:
-        inline = part.get_content_disposition() == "inline" or bool(content_id)
-    except Exception:  # noqa: BLE001 - see above
-        inline = False
+    content_id = str(part["content-id"] or "").strip().strip("<>")
+    inline = bool(content_id) or str(part["content-disposition"]).lower().startswith("inline")
     octets = len(content_of(part))
     return Part(number, file_name(name, number, kind), kind, readable(content_id), octets, inline)
