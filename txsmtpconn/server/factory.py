@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +21,7 @@ from txsmtpconn.server.options import ServerOptions
 from txsmtpconn.server.outlet import Outbox
 from txsmtpconn.server.protocol import SMTPServerProtocol
 from txsmtpconn.server.proxied import ProxyDoor
+from txsmtpconn.server.room import Room, guarded
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
@@ -49,11 +52,15 @@ class SMTPServerFactory(ServerFactory):
         self.clock = reactor
         self.options = ServerOptions() if options is None else options
         self.hooks = Hooks.of(hooks)
+        if self.options.room_in is not None:
+            room = Room(self.options.room_in, self.options.room_reserve)
+            self.hooks = guarded(self.hooks, room)
         self.consents = consents(self.hooks)
-        self.rules = self.options.rules(
+        rules = self.options.rules(
             can_authenticate=self.hooks.on_auth is not None,
             knows_secrets=self.hooks.on_auth_secret is not None,
         )
+        self.rules = replace(rules, epoch=time.time() - reactor.seconds())
         self.policy = self.options.policy(self.rules)
         self.guessing = Guessing(
             self.clock,

@@ -37,8 +37,15 @@ _NOT_NEGATIVE = (
     "auth_delay",
     "auth_delay_most",
     "auth_failures_kept",
+    "room_reserve",
 )
-_POSITIVE = ("max_recipients", "max_errors", "max_unknown_commands", "max_idle_commands")
+_POSITIVE = (
+    "max_recipients",
+    "max_errors",
+    "max_unknown_commands",
+    "max_idle_commands",
+    "max_hold",
+)
 _POSITIVE_OR_NONE = (
     "max_size",
     "max_line",
@@ -59,6 +66,10 @@ class ServerOptions:
         banner: What follows it in the greeting.
         lmtp: Speak LMTP (RFC 2033): LHLO, and one final reply for each accepted recipient.
         max_size: Mail data of one message; None for no limit.
+        room_in: A directory on whose disk there must be room for a message before it is taken: else
+            452 is said at MAIL. None for no such check.
+        room_reserve: Octets of that disk that mail may not use.
+        max_hold: For how many seconds a message may be held (FUTURERELEASE).
         max_recipients: Accepted recipients in one transaction (RFC 5321 wants at least 100).
         max_recipient_domains: Different domains of recipients in one session; None for no limit.
         max_messages: Mail transactions in one session; None for no limit.
@@ -120,6 +131,9 @@ class ServerOptions:
     banner: str = "ready"
     lmtp: bool = False
     max_size: int | None = 50 * 1024 * 1024
+    room_in: str | Path | None = None
+    room_reserve: int = 64 * 1024 * 1024
+    max_hold: int = 30 * 86400
     max_recipients: int = 1000
     max_recipient_domains: int | None = None
     max_messages: int | None = None

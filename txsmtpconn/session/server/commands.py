@@ -138,7 +138,7 @@ class ServerCommands(Introductions):
         self.phase = Phase.READY
         self.hello_name = command.name
         self.extended = command.verb != "HELO"
-        lines = self.rules.keyword_lines(secure=self.secure) if self.extended else []
+        lines = self.rules.keyword_lines(now, secure=self.secure) if self.extended else []
         self._idle(Reply.of(250, self.rules.name, *lines))
 
     def _mail(self, command: commands.Mail, now: float) -> None:
@@ -155,7 +155,7 @@ class ServerCommands(Introductions):
             self._refuse(error.reply)
             return
         path = command.path
-        refusal = self.rules.mail_refusal(parameters, secure=self.secure)
+        refusal = self.rules.mail_refusal(parameters, now, secure=self.secure)
         if refusal is not None:
             self._refuse(refusal)
         elif path is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from itertools import product
 
@@ -109,6 +110,8 @@ class ServerRules:
         bare_line_ends: What becomes of a lone CR or LF in mail data.
         xclient: Attributes of XCLIENT that this client may give; none, and it may not say that.
         xforward: The same of XFORWARD.
+        max_hold: Seconds for which a message may be held back (RFC 4865).
+        epoch: What to add to the session's time to have seconds since 1970.
         greet_delay: Seconds before the greeting; who talks earlier is shown out.
         timeouts: Deadlines.
         legality: (secure, authenticated) -> the table of what is refused on such a connection,
@@ -139,6 +142,8 @@ class ServerRules:
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
     xclient: tuple[str, ...] = ()
     xforward: tuple[str, ...] = ()
+    max_hold: int = 30 * 86400
+    epoch: float = 0.0
     greet_delay: float = 0.0
     timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
     _offered: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -189,7 +194,7 @@ class ServerRules:
             name for name in self.auth_mechanisms if secure or name not in self.tls_only_mechanisms
         ]
 
-    def keyword_lines(self, *, secure: bool) -> list[str]:
+    def keyword_lines(self, now: float, *, secure: bool) -> list[str]:
         """Return the lines of an EHLO or LHLO reply that follow the first."""
         offered = self.extensions
         lines: list[str] = [
@@ -207,9 +212,12 @@ class ServerRules:
                 lines.append("BINARYMIME")
         lines += [
             word
-            for word in ("DSN", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE")
+            for word in ("DSN", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY")
             if word in offered
         ]
+        if "FUTURERELEASE" in offered:
+            latest = self._latest(now).strftime("%Y-%m-%dT%H:%M:%SZ")
+            lines.append(f"FUTURERELEASE {self.max_hold} {latest}")
         if "PRDR" in offered:
             lines.append("PRDR")
         # RFC 8689 section 3: offered under TLS only.
@@ -221,6 +229,10 @@ class ServerRules:
             if attributes:
                 lines.append(" ".join((verb, *attributes)))
         return lines
+
+    def _latest(self, now: float) -> datetime:
+        """Return until when a message may be held back."""
+        return datetime.fromtimestamp(self.epoch + now + self.max_hold, UTC)
 
     def _limits(self) -> str:
         """Return what is enforced, in the words of RFC 9422."""
@@ -265,12 +277,17 @@ class ServerRules:
             return replies.AUTH_NEEDS_TLS
         return None
 
-    def mail_refusal(self, parameters: MailParameters, *, secure: bool) -> Reply | None:
+    def mail_refusal(self, parameters: MailParameters, now: float, *, secure: bool) -> Reply | None:
         """Return why MAIL is refused for its parameters; None if it is not."""
         if parameters.body == "BINARYMIME" and not self.extensions >= {"BINARYMIME", "CHUNKING"}:
             return replies.UNKNOWN_PARAMETER
         if parameters.requiretls and not secure:
             return replies.TLS_REQUIRED
+        until = parameters.hold_until
+        if (parameters.hold_for or 0) > self.max_hold or (
+            until is not None and datetime.fromisoformat(until) > self._latest(now)
+        ):
+            return replies.HELD_TOO_LONG
         return self.size_refusal(parameters.size or 0)
 
     def size_refusal(self, octets: int) -> Reply | None:
