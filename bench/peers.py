@@ -36,6 +36,8 @@ class Peer:
         chunking: Whether the mode makes sense only where the sink announces CHUNKING.
         share: Part of a workload's messages that are enough where there is no TLS, for a mode that
             stalls.
+        connections: How many it opens where the others open several; 0 for as many as they.
+        pool: Whether it spreads messages over its connections by itself.
         extra: Whether a quick run leaves it out, unless it is asked for by name.
     """
 
@@ -45,6 +47,8 @@ class Peer:
     depth: int = 1
     chunking: bool = False
     share: float = 1.0
+    connections: int = 0
+    pool: bool = False
     extra: bool = False
 
     def command(self, job: Job) -> list[str]:
@@ -73,6 +77,8 @@ class Peer:
             return "the sink has no CHUNKING"
         if self.program == "smtp-source" and workload.tls:
             return "smtp-source has no STARTTLS"
+        if workload.connections == 1 and (self.pool or self.connections):
+            return "there is one connection only"
         return None
 
     def missing(self) -> str | None:
@@ -92,7 +98,7 @@ PEERS = (
     Peer("twisted.mail", "python:twisted_mail_client", mode="as-is", share=0.02),
     Peer("twisted.mail-nodelay", "python:twisted_mail_client", mode="nodelay"),
     Peer("nodemailer", "node:client.js", mode="connection"),
-    Peer("nodemailer-pool", "node:client.js", mode="pool", extra=True),
+    Peer("nodemailer-pool", "node:client.js", mode="pool", pool=True),
     Peer("smtp-source", "smtp-source"),
     Peer("ours", "python:ours", mode="default", depth=16),
     Peer("ours-data", "python:ours", mode="pipelining=full", depth=16),
@@ -101,6 +107,9 @@ PEERS = (
     Peer("ours-bdat-w1", "python:ours", mode="chunking", depth=1, chunking=True),
     Peer("ours-bdat-w8", "python:ours", mode="chunking", depth=8, chunking=True),
     Peer("ours-bdat-w64", "python:ours", mode="chunking", depth=64, chunking=True),
+    Peer("ours-pool", "python:ours_pool", mode="default", depth=16, pool=True),
+    Peer("ours-one", "python:ours", mode="default", depth=16, connections=1),
+    Peer("ours-one-data", "python:ours", mode="pipelining=full", depth=16, connections=1),
 )
 
 
@@ -125,13 +134,13 @@ def _python_missing(module: str) -> str | None:
         "aiosmtplib_client": ("aiosmtplib", "uvloop"),
         "twisted_mail_client": ("twisted",),
         "ours": ("txsmtpconn",),
+        "ours_pool": ("txsmtpconn",),
     }
     for package in needs.get(module, ()):
         if importlib.util.find_spec(package) is None:
             return f"{package}: pip install '.[bench]'"
-    if module == "ours":
-        names = "connect, ConnectionOptions, Envelope, SendResult, SMTPConnection, TLSOptions"
-        probe = [sys.executable, "-c", f"from txsmtpconn import {names}"]
+    if module in ("ours", "ours_pool"):
+        probe = [sys.executable, "-c", f"import bench.clients.{module}"]
         done = subprocess.run(probe, check=False, capture_output=True, text=True, cwd=BENCH.parent)
         if done.returncode:
             return f"txsmtpconn: {done.stderr.strip().splitlines()[-1]}"

@@ -132,7 +132,7 @@ class Bench:
             port=port,
             messages=peer.messages(workload, quick=self._quick),
             recipients=workload.recipients,
-            connections=workload.connections,
+            connections=peer.connections or workload.connections,
             fresh=workload.fresh,
             tls=workload.tls,
             ca=str(self._certificates.authority),

@@ -124,6 +124,22 @@ WORKLOADS = (
         round_trip=0.020, placements=SPLIT, quick_placements=SPLIT,
     ),
     Workload(
+        "W9-1", "4 KiB messages, pools of 5 connections, 1 ms round trip", 2000, 500, 4 * KIB,
+        connections=5, round_trip=0.001, placements=SPLIT, quick_placements=SPLIT,
+    ),
+    Workload(
+        "W9-20", "4 KiB messages, pools of 5 connections, 20 ms round trip", 1000, 200, 4 * KIB,
+        connections=5, round_trip=0.020, placements=SPLIT, quick_placements=SPLIT,
+    ),
+    Workload(
+        "W10-1", "4 KiB messages, one connection or ten, 1 ms round trip", 2000, 500, 4 * KIB,
+        connections=10, round_trip=0.001, placements=SPLIT, quick_placements=SPLIT, extra=True,
+    ),
+    Workload(
+        "W10-20", "4 KiB messages, one connection or ten, 20 ms round trip", 1000, 200, 4 * KIB,
+        connections=10, round_trip=0.020, placements=SPLIT, quick_placements=SPLIT, extra=True,
+    ),
+    Workload(
         "W8", "4 KiB messages, one connection, real Postfix", 1000, 300, 4 * KIB,
         sinks=(Sink.POSTFIX,), placements=SPLIT, quick_placements=SPLIT,
     ),

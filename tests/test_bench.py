@@ -121,3 +121,12 @@ def test_family_holds_this_process() -> None:
     """The account of a process is at least its own CPU."""
     own = sum(os.times()[:2])
     assert cpu_of_family(os.getpid()) >= own - 0.02
+
+
+def test_one_connection_and_a_pool_are_measured_where_others_have_several() -> None:
+    """A pool of one, or one beside one, would be the same row twice."""
+    workloads = {workload.name: workload for workload in WORKLOADS}
+    for peer in PEERS:
+        alone, beside = (peer.unsuited(workloads[name], Sink.FASTSINK) for name in ("W1", "W9-1"))
+        assert (alone is not None) is (peer.pool or peer.connections == 1)
+        assert beside is None

@@ -7,7 +7,7 @@ callbacks.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from bench.clients.meter import Meter
 from bench.clients.reacting import run
 from bench.job import Job
-from txsmtpconn import ConnectionOptions, Envelope, SendResult, SMTPConnection, TLSOptions, connect
+from txsmtpconn import ConnectionOptions, Envelope, SendResult, TLSOptions, connect
 
 
 def connection_options(job: Job) -> ConnectionOptions:
@@ -32,22 +32,31 @@ def connection_options(job: Job) -> ConnectionOptions:
     return ConnectionOptions(host=job.host, port=job.port, name="client.test", **variant)
 
 
-class Share:
-    """One connection's messages: keeps it fed until all are answered."""
+class Sender(Protocol):
+    """A connection, or a transport."""
 
-    def __init__(self, job: Job, connection: SMTPConnection, messages: int, body: bytes) -> None:
+    def send(self, envelope: Envelope, message: object) -> Deferred[SendResult]: ...
+
+
+class Share:
+    """Messages for one connection, or one pool: keeps it fed until all are answered."""
+
+    def __init__(
+        self, job: Job, connection: Sender, messages: int, outstanding: int, body: bytes
+    ) -> None:
         self._job = job
         self._sender = job.sender
         self._addresses = job.addresses
         self._connection = connection
         self._unsent = messages
+        self._outstanding = outstanding
         self._unanswered = messages
         self._body = body
         self.finished: Deferred[None] = Deferred()
 
     def start(self) -> Deferred[None]:
-        """Send the first `Job.depth` messages; fires when all messages are accepted."""
-        for _ in range(min(self._job.depth, self._unsent)):
+        """Send as many as may be outstanding; fires when all messages are accepted."""
+        for _ in range(min(self._outstanding, self._unsent)):
             self._send_next()
         return self.finished
 
@@ -80,7 +89,7 @@ async def converse(reactor: Any, job: Job, messages: int, body: bytes, meter: Me
     for _ in range(messages if job.fresh else 1):
         connection = await connect(reactor, options)
         meter.ready()
-        await Share(job, connection, 1 if job.fresh else messages, body).start()
+        await Share(job, connection, 1 if job.fresh else messages, job.depth, body).start()
         meter.answered()
         await connection.quit()
 
