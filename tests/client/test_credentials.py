@@ -44,7 +44,6 @@ def test_repr_shows_no_secret() -> None:
         {"user": "u", "access_token": "t", "expires": float("inf")},
         {"user": "u", "access_token": "t", "expires": -1},
         {"user": "u", "password": "pa55", "expires": 4102444800},
-        {"user": "u", "access_token": "t", "token_provider": lambda renew: "t"},
     ],
 )
 def test_what_cannot_be_used_is_refused_without_showing_it(arguments: dict[str, Any]) -> None:

@@ -138,6 +138,33 @@ def test_tokens_of_the_callers_own_are_not_renewed() -> None:
     dial.ready.close()
 
 
+@pytest.mark.parametrize("expires", [None, 4_102_444_800.0])
+def test_a_token_beside_a_provider_is_used_first(expires: float | None) -> None:
+    """Until it expires; refused before that, it is the provider's turn."""
+    tokens = Tokens("theirs")
+    given = Credentials(USER, access_token="mine", expires=expires, token_provider=tokens)
+    dial = dial_bearer(expect(auth("mine")), send("235 ok"))
+    assert dial.result_of(dial.ready.login(given)).code == 235
+    assert tokens.asked == []
+    dial.ready.close()
+    dial = dial_bearer(*refusal("mine", report=False), expect(auth("theirs")), send("235 ok"))
+    assert dial.result_of(dial.ready.login(given)).code == 235
+    assert tokens.asked == [False]
+    dial.ready.close()
+
+
+def test_a_token_that_has_expired_is_not_shown() -> None:
+    """The provider is asked at once; without one it is used as it is."""
+    dial = dial_bearer(expect(auth("theirs")), send("235 ok"))
+    given = Credentials(USER, access_token="mine", expires=1.0, token_provider=Tokens("theirs"))
+    assert dial.result_of(dial.ready.login(given)).code == 235
+    dial.ready.close()
+    dial = dial_bearer(expect(auth("mine")), send("235 ok"))
+    alone = Credentials(USER, access_token="mine", expires=1.0)
+    assert dial.result_of(dial.ready.login(alone)).code == 235
+    dial.ready.close()
+
+
 async def by_coroutine(renew: bool) -> str:
     """A token later."""
     return await succeed("one")

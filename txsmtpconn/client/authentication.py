@@ -9,6 +9,8 @@ there is a provider, it is asked for another one, once.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -47,6 +49,7 @@ class Login:
         host: The server's name, and its port: some mechanisms tell whom they talk to.
         port: 0 where there is none.
         reactor: Has the threads for mechanisms that may block.
+        now: Tells the time, in seconds since the epoch.
 
     Attributes:
         deferred: Fires with the reply, 235.
@@ -68,6 +71,7 @@ class Login:
         host: str = "",
         port: int = 0,
         reactor: Any = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._line = line
         self._credentials = credentials
@@ -78,6 +82,7 @@ class Login:
         self._host = host
         self._port = port
         self._reactor = reactor
+        self._now = now
         self.deferred = Deferred(self._cancel)
 
     # -- its turn
@@ -152,7 +157,10 @@ class Login:
         provider = credentials.token_provider
         if provider is None:
             return await self._try_mechanisms(credentials)
-        token = await token_from(provider, renew=False)
+        expires = credentials.expires
+        token = credentials.access_token
+        if token is None or (expires is not None and self._now() >= expires):
+            token = await token_from(provider, renew=False)
         try:
             return await self._try_mechanisms(with_token(credentials, token))
         except AuthenticationError:

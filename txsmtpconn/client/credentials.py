@@ -37,11 +37,12 @@ class Credentials:
         password: Its password.
         access_token: An OAuth 2.0 bearer token (for XOAUTH, the ready string); it wins over a
             password.
-        expires: When the token expires, in seconds since the epoch, for the caller's own use: a
-            token that nobody can renew is used as it is.
+        expires: When the access token expires, in seconds since the epoch. From then on the token
+            provider is asked; a token that nobody can renew is used as it is.
         token_provider: Where fresh tokens come from: an `OAuth2TokenProvider`, another object with
             its `get_token`, or a function that is called with ``renew`` and returns a token, also
-            by a coroutine or a Deferred. It is asked for each login, and wins over a password.
+            by a coroutine or a Deferred. It is asked for each login, but for one with an access
+            token that is given and has not expired. It wins over a password.
         mechanism: The SASL mechanism to use; by default the strongest one that fits.
         authzid: The identity to act as, where it is not `user` (RFC 4422 section 3.4.1).
         domain: The user's Windows domain. It makes NTLM the mechanism.
@@ -88,8 +89,6 @@ class Credentials:
         if not isinstance(provider, TokenProvider) and not callable(provider):
             kind = type(provider).__name__
             raise ConfigError(f"credentials: token_provider gives tokens, and {kind} does not")
-        if self.access_token is not None:
-            raise ConfigError("credentials: a token_provider brings its own access_token")
 
     def _settle_mechanism(self) -> None:
         mechanism = self.mechanism
