@@ -207,7 +207,7 @@ def silent(request: Any) -> Any:
         (redirected, "sts-policy-fetch-error"),
         (missing, "sts-policy-fetch-error"),
         (a_page, "sts-policy-fetch-error"),
-        (endless, "sts-policy-invalid"),
+        (endless, "sts-policy-fetch-error"),
         (lambda request: POLICY + b"#" * 70_000, "sts-policy-invalid"),
         (lambda request: b"nonsense", "sts-policy-invalid"),
         (stalled, "sts-policy-fetch-error"),

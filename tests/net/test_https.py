@@ -67,7 +67,7 @@ def test_a_request_and_its_answer(certificate_zoo: CertificateZoo) -> None:
     """Status and content; the connection is closed, and nothing is left to do."""
     world = World(certificate_zoo, (418, b"short and stout"))
     answer = world.network.result_of(asking(world))
-    assert answer == Answer(418, b"short and stout")
+    assert answer == Answer(418, b"short and stout", "text/html")
     assert world.authority.forms == [{"a": "s3cret"}]
     assert world.authority.headers[0]["x-key"] == "s3cret"
     assert "short" not in repr(answer)

@@ -114,11 +114,21 @@ def read_url(url: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> 
     named = query.userinfo(parts)
     if named is not None:
         options["auth"] = Credentials(*named)
-    options.update(_read_query(parts.query, {**_KEYS, **(more or {})}))
+    options.update(read_query(parts.query, more))
     return options
 
 
-def _read_query(text: str, keys: Mapping[str, tuple[str, Reader]]) -> dict[str, Any]:
+def read_query(text: str, more: Mapping[str, tuple[str, Reader]] | None = None) -> dict[str, Any]:
+    """Return the options in a URL's query by name.
+
+    Args:
+        text: The query.
+        more: Further keys.
+
+    Raises:
+        ConfigError: Something in it is not understood.
+    """
+    keys = {**_KEYS, **(more or {})}
     options: dict[str, Any] = {}
     tls: dict[str, Any] = {}
     for key, value in query.fields(text):

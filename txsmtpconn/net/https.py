@@ -45,10 +45,12 @@ class Answer:
     Attributes:
         status: The status code; 3xx too, as no redirection is followed.
         octets: The content.
+        media_type: What the content is said to be, without parameters, in lower case.
     """
 
     status: int
     octets: bytes = field(repr=False)
+    media_type: str = ""
 
 
 class HTTPS:
@@ -150,7 +152,7 @@ class HTTPS:
                 method.encode("ascii"), url.encode("ascii"), fields, body
             )
             response.deliverBody(collector)
-            return Answer(response.code, await collector.whole)
+            return Answer(response.code, await collector.whole, _media_type(response.headers))
         except Exception:
             # What the check, the limit or the clock found is why, whatever HTTP makes of it.
             if endpoint.objection is not None:
@@ -163,6 +165,11 @@ class HTTPS:
         if self._endpoint is not None:
             return self._endpoint
         return HostnameEndpoint(self._reactor, host, port, timeout=self._timeout)
+
+
+def _media_type(headers: Headers) -> str:
+    told = headers.getRawHeaders("content-type") or [""]
+    return told[0].partition(";")[0].strip().lower()
 
 
 def https_url(url: object, what: str) -> SplitResult:

@@ -28,19 +28,20 @@ class ServerCarrier:
         pool: What the pool is told; None for no pool.
 
     Attributes:
+        options: What each connection is told.
         pool: The pool; None without one.
     """
 
     def __init__(self, reactor: Any, options: ConnectionOptions, pool: PoolOptions | None) -> None:
         self._reactor = reactor
-        self._options = options
+        self.options = options
         self.pool: Pool | None = None
         if pool is not None:
             self.pool = Pool(self._opener(), pool, reactor)
         self._singly = Singly(reactor)
 
     def __str__(self) -> str:
-        options = self._options
+        options = self.options
         if options.endpoint is not None:
             return "an endpoint"
         return options.path if options.path is not None else f"{options.host}:{options.port}"
@@ -57,7 +58,7 @@ class ServerCarrier:
         """Try the way that messages go."""
         connection = await self._opener()()
         try:
-            wanting = self._options.force_auth and self._options.auth is None
+            wanting = self.options.force_auth and self.options.auth is None
             if wanting and connection.allows_auth:
                 text = "a login is wanted, and there are no credentials"
                 raise NoCredentialsError(text, command="API")
@@ -74,7 +75,7 @@ class ServerCarrier:
 
     def _opener(self, auth: Credentials | None = None) -> Open:
         """Return what opens connections, the same for every purpose."""
-        options = self._options if auth is None else replace(self._options, auth=auth)
+        options = self.options if auth is None else replace(self.options, auth=auth)
         return opened_by(
             lambda: connect_with(self._reactor, options), login=options.auth is not None
         )

@@ -49,7 +49,8 @@ def _keys() -> dict[str, tuple[str, Reader]]:
     return keys
 
 
-_KEYS = _keys()
+#: Those keys, and how each is read.
+KEYS = _keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,10 @@ def make_settings(
     for name in _TRUE_BY_CONSTRUCTION:
         _expect_true(name, named.pop(name, True))
     if isinstance(options_or_url, str):
-        given = read_url(options_or_url, _KEYS)
-        for name in _TRUE_BY_CONSTRUCTION:
-            _expect_true(name, given.pop(name, True))
-        pool = _pool_of(given, pool)
+        given = read_url(options_or_url, KEYS)
+        pool = pool_of(given, pool)
         options_or_url = None
-        for name, value in named.items():
-            if name in given and value is not None:
-                raise ConfigError(f"option {name} is given twice, in the URL and by name")
-            given.setdefault(name, value)
-        named = given
+        named = merged(given, named)
     if service is not None:
         if isinstance(options_or_url, ConnectionOptions):
             raise ConfigError("options are given as an object or by name, not in both ways")
@@ -103,13 +98,32 @@ def make_settings(
     return Settings(connection, _settled(pool))
 
 
+def merged(given: dict[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a URL and those by name together.
+
+    Raises:
+        ConfigError: One is given in both ways.
+    """
+    for name in _TRUE_BY_CONSTRUCTION:
+        _expect_true(name, given.pop(name, True))
+    for name, value in named.items():
+        if name in given and value is not None:
+            raise ConfigError(f"option {name} is given twice, in the URL and by name")
+        given.setdefault(name, value)
+    return given
+
+
 def _expect_true(name: str, value: object) -> None:
     if value is not True:
         raise ConfigError(f"option {name} is True: nothing is ever read by path or URL")
 
 
-def _pool_of(given: dict[str, Any], pool: PoolOptions | bool | None) -> PoolOptions | bool | None:
-    """Take the pool's options out of a URL's."""
+def pool_of(given: dict[str, Any], pool: PoolOptions | bool | None) -> PoolOptions | bool | None:
+    """Take the pool's options out of a URL's.
+
+    Raises:
+        ConfigError: They are given by name as well, or without a pool.
+    """
     wanted = given.pop("pool", None)
     named = {name: given.pop(name) for name in _OF_THE_POOL if name in given}
     if wanted is None and not named:

@@ -24,8 +24,12 @@ class Carrier(Protocol):
     """What a transport gives its messages to.
 
     Attributes:
-        pool: The pool, where there is one of one kind.
+        options: What each connection is told.
+        pool: The pool, where there is one for all.
     """
+
+    @property
+    def options(self) -> ConnectionOptions: ...
 
     @property
     def pool(self) -> Pool | None: ...
@@ -48,7 +52,8 @@ class SMTPTransport:
         reactor: The reactor to use; None for the process's.
         options_or_url: `ConnectionOptions`, or a URL such as
             ``"smtps://user:password@mail.example/?pool=true"``, whose query may hold the pool's
-            options too.
+            options too; ``"mx:"``, ``"mx://example.org"`` and ``"srv://example.org"`` are what
+            `to_mx` makes.
         pool: True for a pool with its defaults, or `PoolOptions`. Without, each message has a
             connection of its own.
         defaults: Header fields that `send_message` sets where a message has none of the name.
@@ -73,10 +78,17 @@ class SMTPTransport:
         defaults: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        settings = make_settings(options_or_url, pool, options)
         reactor = default_reactor() if reactor is None else reactor
-        carrier = ServerCarrier(reactor, settings.connection, settings.pool)
-        self._settle(carrier, settings.connection, defaults)
+        carrier: Carrier
+        if isinstance(options_or_url, str) and options_or_url.startswith(("mx:", "srv:")):
+            from txsmtpconn.transport.nexthop.carrier import mx_carrier
+            from txsmtpconn.transport.nexthop.url import read_next_hop_url
+
+            carrier = mx_carrier(reactor, *read_next_hop_url(options_or_url, pool, options))
+        else:
+            settings = make_settings(options_or_url, pool, options)
+            carrier = ServerCarrier(reactor, settings.connection, settings.pool)
+        self._settle(carrier, defaults)
 
     @classmethod
     def to_mx(
@@ -108,18 +120,13 @@ class SMTPTransport:
         transport = cls.__new__(cls)
         reactor = default_reactor() if reactor is None else reactor
         carrier = mx_carrier(reactor, next_hop, pool, options)
-        transport._settle(carrier, carrier.options, defaults)  # noqa: SLF001 - it is ours
+        transport._settle(carrier, defaults)  # noqa: SLF001 - it is ours
         return transport
 
-    def _settle(
-        self,
-        carrier: Carrier,
-        options: ConnectionOptions,
-        defaults: Mapping[str, str] | None,
-    ) -> None:
+    def _settle(self, carrier: Carrier, defaults: Mapping[str, str] | None) -> None:
         self._carrier = carrier
         self._defaults = checked_defaults(defaults)
-        self.options = options
+        self.options = carrier.options
         self.pool = carrier.pool
 
     def __repr__(self) -> str:

@@ -45,7 +45,7 @@ class MTASTS:
         reactor: The reactor to use; None for the process's.
         path: A file in which policies outlive the process; None for memory.
         resolver: Where to ask; by default the servers of ``/etc/resolv.conf``.
-        tls: Whom to trust in HTTPS: its `ca_file` counts; by default the platform's authorities.
+        tls: Whom to trust in HTTPS; by default the platform's authorities.
         tls_reports: Where failures to get a policy are counted.
         allow_networks: Networks in which policy hosts may be although `networks.REFUSED` has them.
         refuse_networks: Networks in which they must not be, besides those.
