@@ -42,7 +42,7 @@ def test_a_refresh_token_gets_an_access_token(certificate_zoo: CertificateZoo) -
         user="me@a.test",
         client_secret="cl1ent-secret",
         scope="mail",
-        headers={"X-Tenant": "t1"},
+        headers={"X-Tenant": "t1", "user-agent": "mine"},
         params={"resource": "https://mail.test/?a=b&c"},
     )
     assert world.network.result_of(provider.get_token()) == "one"
@@ -58,6 +58,7 @@ def test_a_refresh_token_gets_an_access_token(certificate_zoo: CertificateZoo) -
     ]
     (fields,) = world.authority.headers
     assert fields["x-tenant"] == "t1"
+    assert fields["user-agent"] == "mine"
     assert fields["host"] == "mx.test"
     assert fields["content-type"] == "application/x-www-form-urlencoded"
     assert world.is_quiet()
@@ -369,6 +370,10 @@ TOLD = ("r3fresh-token-1", "cl1ent-secret", "h3ader-secret", "t0ken-value-1")
             "[secret] [secret]",
         ),
         ((400, {"error": "r3fresh-token-1"}), "400, [secret]"),
+        (
+            (400, {"error": "invalid_grant", "error_description": "The refresh_token is too old"}),
+            "The refresh_token is too old",
+        ),
         ((400, {"error": "bad\nthing"}), "answered 400"),
         ((400, {"error": ["a"], "error_description": {}}), "answered 400"),
         ((200, {"error": "slow_down", "access_token": "t0ken-value-1"}), "slow_down"),

@@ -50,6 +50,9 @@ _HTTPS_OWN = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection"}
 )
 
+#: Fields of the form that an error may repeat.
+_NO_SECRETS = frozenset({"grant_type", "client_id", "scope"})
+
 #: Called with the user and with whether the last token was refused.
 Provision = Callable[[str | None, bool], Any]
 
@@ -241,7 +244,8 @@ class OAuth2TokenProvider:
             },
             content=urlencode(form).encode("ascii"),
         )
-        secrets = (*form.values(), *self._headers.values())
+        said = (value for name, value in form.items() if name not in _NO_SECRETS)
+        secrets = (*said, *self._headers.values())
         return token_in(
             answer.status, answer.octets, user=self.user, now=self._now(), secrets=secrets
         )

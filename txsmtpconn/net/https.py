@@ -144,7 +144,7 @@ class HTTPS:
         agent = Agent.usingEndpointFactory(self._reactor, endpoint, pool)
         fields = Headers()
         for name, value in headers.items():
-            fields.addRawHeader(name.encode("ascii"), value.encode("utf-8"))
+            fields.setRawHeaders(name, [value])
         body = None if content is None else _Content(content)
         collector = _Collector()
         try:
