@@ -16,6 +16,7 @@ from zope.interface import implementer
 from tests.client.proxy.gate import HOST, KINDS, PORT, TURNS, Gate, url
 from txsmtpconn import ConfigError, DeadlineError, ProxyError, SendCancelled
 from txsmtpconn.client import proxy
+from txsmtpconn.client.proxy.negotiator import NegotiatorFactory
 from txsmtpconn.testing import (
     CertificateZoo,
     MemoryNetwork,
@@ -352,6 +353,63 @@ def test_a_factory_that_builds_nothing_gets_no_tunnel() -> None:
         assert isinstance(found if kind is error.NoProtocol else found.__cause__, kind)
         network.settle()
         assert all(link.closed for link in network.links)
+
+
+def test_a_road_that_ends_too_late_leads_nowhere() -> None:
+    """It did not stop when it was told to; the proxy is asked for nothing, and nobody is built."""
+
+    class Stubborn(_NoRoad):
+        def connect(self, protocolFactory: Any) -> Deferred[Any]:  # noqa: N803
+            self.factory = protocolFactory
+            return Deferred(lambda _: None)
+
+    road = Stubborn(RuntimeError())
+    way = Way("http", road=road)
+    way.connecting.cancel()
+    assert isinstance(failure_result_of(way.connecting), SendCancelled)
+    way.network.join(road.factory.buildProtocol(None), way.peer)
+    way.network.settle()
+    assert way.peer.received == b""
+    assert way.heard.told == []
+    assert all(link.closed for link in way.network.links)
+
+
+def test_the_factory_is_started_and_stopped_with_the_connection() -> None:
+    """As on any other road."""
+    counted = Factory()
+    negotiator: Any = None
+    factory = NegotiatorFactory(negotiator, counted)
+    factory.doStart()
+    assert counted.numPorts == 1
+    factory.doStop()
+    assert counted.numPorts == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_came_early_waits_while_the_protocol_does_not_read(
+    kind: str, certificate_zoo: CertificateZoo
+) -> None:
+    """A protocol that pauses when it is connected is told nothing until it resumes."""
+
+    class Pausing(Heard):
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            self.transport.pauseProducing()
+
+    *turns, (asked, said) = TURNS[kind]
+    before = [step for turn in turns for step in (expect(turn[0]), send(turn[1]))]
+    way = Way(kind, *before, expect(asked), send(said + GREETING), pause(9), zoo=certificate_zoo)
+    way.heard = Pausing()
+    way.network.advance(1)
+    assert way.heard.told == ["made"]
+    transport: Any = way.heard.transport
+    assert transport.getTcpNoDelay()
+    transport.resumeProducing()
+    assert way.heard.told == ["made", GREETING]
+    transport.pauseProducing()
+    transport.abortConnection()
+    way.network.advance(10)
+    assert way.heard.told[2:] in ([error.ConnectionAborted], [error.ConnectionLost])
 
 
 def test_proxies_can_be_chained(certificate_zoo: CertificateZoo) -> None:

@@ -132,9 +132,10 @@ def test_what_it_says_is_escaped_and_cut() -> None:
     """An error goes to logs and terminals."""
     said = asking()
     with pytest.raises(ProxyError) as caught:
-        said.receive(b"HTTP/1.1 500 a\xe9\x80b" + b"z" * 9999 + b"\r\n\r\n")
+        said.receive(b"HTTP/1.1 500 a\xe9\xe2\x80\xaeb" + b"z" * 9999 + b"\r\n\r\n")
     text = str(caught.value)
     assert text.isprintable()
+    assert "\\u202e" in text
     assert len(text) < WORDS_LIMIT + 60
 
 

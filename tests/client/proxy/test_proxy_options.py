@@ -29,7 +29,7 @@ from txsmtpconn.client import proxy
 from txsmtpconn.client.proxy import ProxyOptions
 from txsmtpconn.client.roads import endpoint_for, leads_to_address
 from txsmtpconn.client.url import options_from_url
-from txsmtpconn.testing import MemoryNetwork, ScriptedPeer, failure_result_of
+from txsmtpconn.testing import MemoryNetwork, ScriptedPeer, failure_result_of, no_result_of
 from txsmtpconn.testing.script import expect, send
 
 ALL = ["http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"]
@@ -214,6 +214,16 @@ def test_a_proxy_without_an_address_is_eproxy(reactor: Any) -> None:
     assert not reactor.tcpClients
 
 
+def test_a_resolver_that_never_answers_is_eproxy(reactor: Any) -> None:
+    """After `dns_timeout`."""
+    connecting = connect(reactor, host="mx.test", proxy="http://p.test", dns_timeout=5)
+    reactor.advance(4.9)
+    no_result_of(connecting)
+    reactor.advance(0.2)
+    assert isinstance(failure_result_of(connecting), ProxyError)
+    assert not reactor.getDelayedCalls()
+
+
 def test_a_proxy_at_an_address_needs_no_look_up(reactor: Any) -> None:
     """Its connection has the deadline of all connecting."""
     connecting = connect(reactor, host="mx.test", proxy="http://192.0.2.99", connection_timeout=9)
@@ -243,13 +253,17 @@ def test_every_way_to_connect_asks_the_proxy(reactor: Any) -> None:
     ]
     reactor.advance(0)
     assert [client[:2] for client in reactor.tcpClients] == [("192.0.2.99", 3128)] * 6
+    exchanges = SMTPTransport.to_mx(reactor, "[192.0.2.25]", proxy="http://192.0.2.99:3128")
+    under_way.append(exchanges.send(envelope, b"x"))
+    reactor.advance(0)
+    assert [client[:2] for client in reactor.tcpClients] == [("192.0.2.99", 3128)] * 7
     for each in under_way:
         each.addErrback(lambda _: None)
         each.cancel()
-    for transport in (single, pooled):
+    for transport in (single, pooled, exchanges):
         transport.close(0.1)
     reactor.advance(600)
-    assert len(reactor.tcpClients) == 6
+    assert len(reactor.tcpClients) == 7
 
 
 def test_a_reactors_connect_tcp_is_not_a_way_past_the_proxy() -> None:

@@ -102,7 +102,12 @@ class ProxyEndpoint:
             name=reference_name(route.proxy.host),
             target=target,
         )
-        await maybeDeferred(route.road.connect, NegotiatorFactory(negotiator, target))
+        try:
+            await maybeDeferred(route.road.connect, NegotiatorFactory(negotiator, target))
+        except BaseException:
+            # Should the road come to its end all the same, nobody is to walk on.
+            negotiator.give_up()
+            raise
         try:
             return await negotiator.opened
         except ProxyError as reason:

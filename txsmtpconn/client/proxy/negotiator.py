@@ -58,13 +58,20 @@ class Negotiator(Protocol):
         self._tls = tls
         self._name = name
         self._target = target
-        self.opened: Deferred[Any] = Deferred(lambda _: self._drop())
+        self.opened: Deferred[Any] = Deferred(lambda _: self.give_up())
+
+    def give_up(self) -> None:
+        """Drop the connection that there is, or will be."""
+        self._over = True
+        transport: Any = self.transport
+        if transport is not None:
+            (getattr(transport, "abortConnection", None) or transport.loseConnection)()
 
     # -- what the transport says
 
     def connectionMade(self) -> None:
         if self._over:
-            self._drop()
+            self.give_up()
         elif self._tls is None:
             self._begin()
         else:
@@ -155,14 +162,8 @@ class Negotiator(Protocol):
     # -- the end
 
     def _fail(self, reason: Exception) -> None:
-        self._drop()
+        self.give_up()
         self.opened.errback(reason)
-
-    def _drop(self) -> None:
-        self._over = True
-        transport: Any = self.transport
-        if transport is not None:
-            (getattr(transport, "abortConnection", None) or transport.loseConnection)()
 
     def _explained(self, reason: BaseException | None) -> ProxyError | None:
         """Return what the proxy's TLS says of the end; None where there is no more to say."""
