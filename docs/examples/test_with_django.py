@@ -43,7 +43,7 @@ class WelcomeTests(SimpleTestCase):
         (message,) = self.smtp.wait_for(1)
         self.assertEqual(message.subject, "Welcome")
         self.assertEqual(message.mail_from, "shop@example.org")
-        self.assertEqual(message.text, "Good to see you.")
+        self.assertEqual(message.text.strip(), "Good to see you.")
         self.assertIn("<b>you</b>", message.html)
         (terms,) = message.email.iter_attachments()
         self.assertEqual(terms.get_filename(), "terms.txt")

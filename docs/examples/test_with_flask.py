@@ -39,7 +39,7 @@ def test_a_customer_is_greeted(client, capture_process):
     (message,) = capture_process.wait_for(1)
     assert message.subject == "Welcome"
     assert message.rcpt_to == ("ann@example.net",)
-    assert message.html == "<p>Good to see you.</p>"
+    assert message.html.strip() == "<p>Good to see you.</p>"
 
 
 def test_an_unknown_customer_is_an_error(client, capture_process):

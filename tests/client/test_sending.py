@@ -535,6 +535,21 @@ def test_mailmax_is_obeyed() -> None:
     connection.close()
 
 
+def test_prdr_fails_where_nobody_was_accepted() -> None:
+    """Unlike LMTP: it is SMTP, whose callers take a result for a delivery."""
+    dial = Dial(
+        *greeted("PIPELINING", "PRDR"),
+        expect(FLIGHT[0] + " PRDR", "RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA"),
+        send("250 ok", "250 ok", "250 ok", "354 go"),
+        expect(BODY + b".\r\n"),
+        send("353 each", "550 not b", "550 not c", "550 nobody"),
+    )
+    envelope = Envelope("a@example.org", ["b@x.test", "c@x.test"], prdr=True)
+    error = dial.failure_of(dial.ready.send(envelope, BODY))
+    assert error.rejected == ["b@x.test", "c@x.test"]
+    dial.ready.close()
+
+
 # -- LMTP
 
 

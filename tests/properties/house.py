@@ -98,12 +98,13 @@ class Sink:
         await self._house.pause()
         refuse(refusal_in(self._octets))
         everybody = [each.address for each in self._envelope.recipients]
-        codes = [said_of(address, "f") if self._house.lmtp else 0 for address in everybody]
+        each = self._house.lmtp or self._envelope.prdr
+        codes = [said_of(address, "f") if each else 0 for address in everybody]
         pairs = list(zip(everybody, codes, strict=True))
         taken = tuple(address for address, code in pairs if not code)
         if taken:
             self._house.taken.append(Taken(self._envelope, self._octets, taken))
-        if not self._house.lmtp:
+        if not each:
             return None
         return [SMTPRejection(code) if code else None for code in codes]
 

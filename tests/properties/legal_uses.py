@@ -1,8 +1,9 @@
 """Any legal use of the client at our server, and what must come of it, whatever the network does.
 
 A peer's opinion is written into names, so that what it will say is known beforehand: it refuses the
-sender ``m450@x.test`` with 450, the recipient ``r550@x.test`` with 550, and, in LMTP at the end of
-the message, ``f554@x.test``. A message whose header says ``Refuse: 451`` is refused as a whole.
+sender ``m450@x.test`` with 450, the recipient ``r550@x.test`` with 550, and ``f554@x.test`` at the
+end of the message, where each recipient is answered there (LMTP, PRDR). A message whose header says
+``Refuse: 451`` is refused as a whole.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock, deferLater
 
 from txsmtpconn import DSN, Delivery, Envelope, Recipient
+from txsmtpconn.session.server.rules import PROMISES
 
 REFUSALS = (450, 451, 550, 554)
-
-PROMISES = ("BINARYMIME", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE")
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,11 @@ class Mail:
     def outcomes(self, lmtp: bool) -> list[tuple[str, Delivery, int]]:
         """What is to become of each recipient, and the code of the reply that decides it."""
         sender, whole = said_of(self.envelope.mail_from, "m"), refusal_in(self.content)
+        # PRDR is asked for where there are recipients to tell apart.
+        each = lmtp or (self.envelope.prdr and len(self.envelope.addresses) > 1)
         outcomes = []
         for address in self.envelope.addresses:
-            final = whole or (said_of(address, "f") if lmtp else 0)
+            final = whole or (said_of(address, "f") if each else 0)
             code = sender or said_of(address, "r") or final
             outcomes.append((address, *((Delivery.REJECTED, code) if code else _ACCEPTED)))
         return outcomes
@@ -171,7 +173,7 @@ def _recipient_dsns(draw: st.DrawFn) -> DSN:
 
 
 @st.composite
-def _conditions(draw: st.DrawFn, secure: bool, binary: bool) -> dict[str, Any]:
+def _conditions(draw: st.DrawFn, secure: bool, binary: bool, crowded: bool) -> dict[str, Any]:
     """Conditions of an envelope that the server has promised to keep."""
     possible: dict[str, st.SearchStrategy[Any]] = {
         "body": st.sampled_from(["8BITMIME", *(["BINARYMIME"] if binary else [])]),
@@ -184,20 +186,25 @@ def _conditions(draw: st.DrawFn, secure: bool, binary: bool) -> dict[str, Any]:
     }
     if secure:
         possible["requiretls"] = st.just(True)
+    if not crowded:
+        # In several transactions, some would have nobody to tell apart.
+        possible["prdr"] = st.just(True)
     chosen = draw(st.lists(st.sampled_from(sorted(possible)), max_size=3, unique=True))
     return {name: draw(possible[name]) for name in chosen}
 
 
 @st.composite
-def _mails(draw: st.DrawFn, number: int, secure: bool, binary: bool, forms: list[str]) -> Mail:
-    addresses = draw(st.lists(_names("rrf"), min_size=1, max_size=5))
+def _mails(draw: st.DrawFn, number: int, secure: bool, binary: bool, crowded: bool) -> Mail:
+    addresses = draw(st.lists(_names("rff"), min_size=1, max_size=5))
     dsns = st.none() | st.none() | _recipient_dsns()
-    conditions = draw(st.just({}) | _conditions(secure, binary))
+    conditions = draw(st.just({}) | _conditions(secure, binary, crowded))
     envelope = Envelope(
         draw(_names("m") | st.just("")),
         [Recipient(address, draw(dsns)) for address in addresses],
         **conditions,
     )
+    # What is sent in several transactions has to be read again.
+    forms = ["bytes", "callable", "file"] if crowded else ["bytes", "file", "pieces", "slowly"]
     refusal = draw(st.none() | st.none() | st.sampled_from(REFUSALS))
     header = b"N: %d\r\n" % number + (b"" if refusal is None else b"Refuse: %d\r\n" % refusal)
     return Mail(
@@ -223,13 +230,11 @@ def uses(draw: st.DrawFn) -> Use:
         )
     )
     crowded = draw(st.sampled_from([False, False, True]))
-    server: dict[str, Any] = {"lmtp": lmtp, "disabled": disabled, "promises": PROMISES}
+    server: dict[str, Any] = {"lmtp": lmtp, "disabled": disabled, "promises": sorted(PROMISES)}
     if crowded:
         server["max_recipients"] = 2
     mechanisms = [None, None, "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"]
     mechanisms += ["SCRAM-SHA-256-PLUS"] if tls else []
-    # What is sent in several transactions has to be read again.
-    forms = ["bytes", "callable", "file"] if crowded else ["bytes", "file", "pieces", "slowly"]
     binary = "CHUNKING" not in disabled
     count = draw(st.integers(1, 6))
     return Use(
@@ -246,6 +251,6 @@ def uses(draw: st.DrawFn) -> Use:
             "latency": draw(st.sampled_from([0.0, 0.05])),
             "segment": draw(SEGMENTS),
         },
-        [draw(_mails(number, tls is not None, binary, forms)) for number in range(count)],
+        [draw(_mails(number, tls is not None, binary, crowded)) for number in range(count)],
         draw(st.lists(st.tuples(st.sampled_from(["noop", "reset"]), MOMENTS), max_size=2)),
     )

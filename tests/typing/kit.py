@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 from twisted.internet.defer import Deferred
 
-from txsmtpconn import Envelope
+from txsmtpconn import ConnectionOptions, Envelope
 from txsmtpconn.testing import (
     CapturedMessage,
     CapturedSession,
@@ -27,7 +27,11 @@ async def in_the_reactor(reactor: Any) -> None:
         assert_type(server.ca_file, Path | None)
         assert_type(await server.wait_for(2, timeout=1), list[CapturedMessage])
         assert_type(server.stop(), Deferred[None])
-    CaptureServer(network=MemoryNetwork(), lmtp=True)
+    network = MemoryNetwork()
+    in_memory = CaptureServer(network=network, address="mx.test:25", lmtp=True)
+    assert_type(in_memory.client_options(name="me.test"), ConnectionOptions)
+    assert_type(network.result_of(in_memory.start(), within=1), CaptureServer)
+    assert_type(network.report(), str)
 
 
 def in_a_process() -> None:

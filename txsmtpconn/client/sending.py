@@ -214,7 +214,12 @@ class Sending:
         if self._outcomes is None and transaction.taken_by_all and not self._cancelled:
             self._callback(None, transaction)
             return
-        if transaction.reply_per_recipient and transaction.accepted and transaction.final_replies:
+        if (
+            transaction.reply_per_recipient
+            and not transaction.divided
+            and transaction.accepted
+            and transaction.final_replies
+        ):
             self._answered = True
         outcomes = transaction.outcomes()
         if self._outcomes is None and transaction.accepted == len(outcomes):
