@@ -70,9 +70,9 @@ def test_complete_means_a_user_and_a_secret() -> None:
 def test_what_needs_no_user_is_complete_without() -> None:
     """As the mechanism says; a token provider may know its user."""
     assert Credentials(token_provider=lambda renew: "t").complete
+    assert Credentials(access_token="t").complete
     assert Credentials(access_token="t", mechanism="oauthbearer").complete
     assert Credentials(access_token="dDp0", mechanism="XOAUTH").complete
-    assert not Credentials(access_token="t", mechanism="XOAUTH2").complete
     assert not Credentials(mechanism="XOAUTH").complete
     for mechanism in ("EXTERNAL", "ANONYMOUS", "GSSAPI"):
         assert Credentials(mechanism=mechanism).complete

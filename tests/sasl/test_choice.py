@@ -230,6 +230,14 @@ def test_only_a_refused_mechanism_leads_to_another(code: int, another: bool) -> 
     assert may_try_another(code) is another
 
 
+def test_a_token_that_names_nobody() -> None:
+    """OAUTHBEARER needs no user; XOAUTH2 is no choice then, nor is anything with a password."""
+    assert name(choose(["XOAUTH2", "OAUTHBEARER"], Secret.TOKEN, user=False)) == "OAUTHBEARER"
+    assert choose(["XOAUTH2"], Secret.TOKEN, user=False) is None
+    assert choose(ALL_PASSWORD, Secret.PASSWORD, user=False, channel=TLS) is None
+    assert choose([], Secret.TOKEN, user=False) is None
+
+
 def test_mechanisms_of_the_callers_come_first() -> None:
     """In their order, where the server offers them; one that is called like ours replaces it."""
     first = Mechanism("X-FIRST", Secret.PASSWORD, lambda my: LoginClient(my.user, my.secret))

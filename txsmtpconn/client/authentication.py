@@ -202,6 +202,7 @@ class Login:
                 offered,
                 credentials.secret_kind,
                 preferred=named,
+                user=bool(credentials.user),
                 authzid=bool(credentials.authzid),
                 refused=refused,
                 channel=channel,

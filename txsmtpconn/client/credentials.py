@@ -117,9 +117,8 @@ class Credentials:
         mechanism = MECHANISMS.get(self.mechanism or "")
         if mechanism is not None and not mechanism.needs_user:
             return mechanism.needs in (kind, Secret.NONE)
-        # A provider may know its user.
-        named = bool(self.user) or self.token_provider is not None
-        return named and kind is not Secret.NONE
+        # A token may say whose it is, and a provider may know.
+        return kind is Secret.TOKEN or (bool(self.user) and kind is Secret.PASSWORD)
 
 
 def is_bearer_token(token: str) -> bool:

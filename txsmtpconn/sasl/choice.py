@@ -226,6 +226,7 @@ def choose(
     secret: Secret,
     *,
     preferred: str | None = None,
+    user: bool = True,
     authzid: bool = False,
     refused: Collection[str] = (),
     channel: Channel = IN_CLEAR,
@@ -239,6 +240,7 @@ def choose(
         secret: What the credentials hold.
         preferred: The caller's choice, in any case: used whatever the server offers, and nothing
             else is.
+        user: False if nobody is named: not every mechanism needs to know who logs in.
         authzid: True if an authorization identity must be conveyed.
         refused: Names that the server refused already in this session.
         channel: What there is to bind to, and whether the client has a certificate.
@@ -264,6 +266,7 @@ def choose(
         if (
             mechanism.needs is secret
             and (mechanism.name in names or not names)
+            and (user or not mechanism.needs_user)
             and (mechanism.conveys_authzid or not authzid)
             and (channel.bindings or not mechanism.binds)
             and (channel.certificate or not mechanism.by_certificate)
