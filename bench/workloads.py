@@ -153,6 +153,11 @@ WORKLOADS = (
         quick_placements=SPLIT,
     ),
     Workload(
+        "receive-big", "1 MiB messages into servers, 20 sessions", 500, 100, MIB,
+        connections=20, role=Role.SERVER, sinks=(Sink.NONE,), placements=SPLIT,
+        quick_placements=SPLIT,
+    ),
+    Workload(
         "relay-20", "4 KiB messages through a relay, 20 sessions", 5000, 2000, 4 * KIB,
         connections=20, placements=FREE, quick_placements=FREE, role=Role.RELAY,
     ),
