@@ -16,6 +16,7 @@ from tests.interop.peers.postfix import postfix
 from tests.interop.peers.proxies import dante, microsocks, tinyproxy
 from tests.interop.peers.scripted import aiosmtpd, smtp_server
 from tests.interop.peers.smtp_sink import smtp_sink
+from tests.interop.peers.unbound import unbound
 from txsmtpconn.testing.fixtures import certificate_zoo
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "smtp_server",
     "smtp_sink",
     "tinyproxy",
+    "unbound",
 ]
 
 
