@@ -39,6 +39,11 @@ class Sink:
         return int(found[0])
 
     @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._program.alive
+
+    @property
     def log(self) -> str:
         """What it has said."""
         return self._program.output
