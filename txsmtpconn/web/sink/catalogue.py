@@ -100,8 +100,9 @@ class Catalogue:
                     known = self._look(name)
                 except OSError:
                     continue  # gone meanwhile
-                if name in self._shelf:
-                    self._known[name] = known
+                self._known[name] = known
+                if name not in self._shelf:  # gone while it was looked at
+                    self._known.pop(name, None)
             yield known
 
     def _look(self, name: str) -> tuple[Summary, str]:

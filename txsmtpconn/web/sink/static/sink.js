@@ -124,6 +124,9 @@ function render() {
       ? "No message has all of these words near its beginning."
       : state.status ? `Send some to ${state.status.listening.join(", ")}.` : "";
   }
+  if (view.idle && !state.selected && !state.words) {
+    view.clear(empty ? "What is sent appears here by itself." : "Select a message to read it.", true);
+  }
 }
 
 // -- the message that is read
@@ -132,7 +135,7 @@ async function select(id) {
   state.selected = id;
   $("panes").classList.toggle("reading", Boolean(id));
   if (!id) {
-    view.clear("Select a message to read it.");
+    view.clear("", true);
     render();
     return;
   }

@@ -58,15 +58,19 @@ export class View {
     this.wanted = "html";
     this.phone = false;
     this.message = null;
+    this.idle = true;
   }
 
-  clear(text) {
+  // Show a sentence and no message; an idle one may be replaced by another.
+  clear(text, idle = false) {
     this.message = null;
+    this.idle = idle;
     this.root.replaceChildren(make("p", { class: "nothing" }, text));
   }
 
   show(message, canRelease) {
     this.message = message;
+    this.idle = false;
     this.url = `/api/messages/${encodeURIComponent(message.id)}`;
     this.tabs = TABS.map(([name, label, has]) => this.tab(name, label, has(message)));
     this.panel = make("div", { role: "tabpanel", class: "panel", id: "panel", tabindex: "0" });
