@@ -32,6 +32,7 @@ from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
+from txsmtpconn.session.client.limits import too_many_domains
 from txsmtpconn.session.client.transaction import Transaction
 from txsmtpconn.wire.limits import RECIPIENTS_LEAST
 from txsmtpconn.wire.reply import Reply
@@ -139,14 +140,23 @@ class Sending:
     # -- its transactions
 
     def _begin(self) -> None:
-        envelope = self._envelope
-        most = self._line.session.extensions.rcptmax
-        if most is not None and len(envelope.addresses) > most:
-            self._outcomes = [None] * len(envelope.addresses)
-            self._left = range(len(envelope.addresses))
-            self._begin_next(most)
-        else:
+        envelope, session = self._envelope, self._line.session
+        extensions = session.extensions
+        if extensions.rcptmax is None and extensions.rcptdomainmax is None:
             self._submit(envelope)
+            return
+        places, count = session.admitted(envelope), len(envelope.addresses)
+        most = extensions.rcptmax or count
+        if not places or most >= len(places) == count:
+            self._submit(envelope)
+            return
+        # Others are for another connection.
+        unsent = _unsent(envelope.recipients, too_many_domains(extensions))
+        self._outcomes = [*unsent]
+        for place in places:
+            self._outcomes[place] = None
+        self._left = places
+        self._begin_next(most)
 
     def _begin_next(self, most: int) -> None:
         """Submit a transaction for some of the recipients that are left."""

@@ -214,7 +214,7 @@ class Part:
 
         Args:
             most: Recipients in one transaction (RFC 9422 section 4.2).
-            domains: Domains of recipients in one transaction (section 4.3).
+            domains: Domains of recipients in one session, and so in one transaction (section 4.3).
         """
         # A source that is read once goes in one transaction, or does not go.
         if not self.message.source.replayable:

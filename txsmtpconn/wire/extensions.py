@@ -45,7 +45,8 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         auth: SASL mechanisms in upper case and in the server's order.
         rcptmax: recipients per transaction at most (RFC 9422); None: not said.
         mailmax: transactions per session at most.
-        rcptdomainmax: recipient domains per transaction at most.
+        rcptdomainmax: recipient domains per session at most.
+        has_limits: whether a limit of a session is told, one of the last two.
         deliverby_minimum: the shortest time in seconds that BY may ask for (RFC 2852).
         mt_priority_profile: the name of the priority profile (RFC 6710).
         futurerelease_interval: how many seconds ahead HOLDFOR may reach (RFC 4865).
@@ -67,6 +68,7 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         "futurerelease_interval",
         "futurerelease_until",
         "greeting",
+        "has_limits",
         "lines",
         "mailmax",
         "mt_priority",
@@ -113,6 +115,7 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         self.rcptmax = limits.get("RCPTMAX")
         self.mailmax = limits.get("MAILMAX")
         self.rcptdomainmax = limits.get("RCPTDOMAINMAX")
+        self.has_limits = self.mailmax is not None or self.rcptdomainmax is not None
         self.deliverby = "DELIVERBY" in offered
         self.deliverby_minimum = _number(_SECONDS, self._first("DELIVERBY"))
         self.mt_priority = "MT-PRIORITY" in offered

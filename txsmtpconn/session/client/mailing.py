@@ -7,13 +7,13 @@ pipelining, mail data never mixes, and the peer sees one transaction after the o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import (
     ConnectionLostError,
     MessageError,
-    PoolError,
     ProtocolError,
     SMTPError,
     means_too_many_recipients,
@@ -21,6 +21,7 @@ from txsmtpconn.errors import (
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.envelopes import render_envelope
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
+from txsmtpconn.session.client.limits import SessionLimits
 from txsmtpconn.session.client.maildata import (
     expect_chunks,
     render_chunk,
@@ -91,6 +92,7 @@ class Mailing:
         self.rendering: Transaction | None = None
         self.begun = 0
         self.drain_cause: SMTPError | None = None
+        self._limits = SessionLimits()
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
         conversation.act_on(self, self._ACTS)
@@ -114,13 +116,14 @@ class Mailing:
         conversation = self._conversation
         extensions = conversation.extensions
         error = objection(envelope, extensions, conversation.secure, transaction.size)
-        limit = extensions.mailmax
-        if error is None and limit is not None:
+        if error is None and extensions.has_limits:
             waiting = sum(isinstance(operation, Transaction) for operation in ahead)
-            if self.begun + waiting >= limit:
-                text = f"the server takes {limit} messages on one connection (MAILMAX)"
-                error = PoolError(text, command="MAIL FROM")
+            error = self._limits.objection(envelope, extensions, self.begun + waiting)
         return error
+
+    def admitted(self, envelope: Envelope) -> Sequence[int]:
+        """Return the places of the recipients that this session may still have."""
+        return self._limits.admitted(envelope, self._conversation.extensions)
 
     def end(self, transaction: Transaction, cause: SMTPError | None = None) -> None:
         """End a transaction, once; what is still owed to it will be read and dropped."""

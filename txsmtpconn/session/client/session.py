@@ -107,6 +107,7 @@ class ClientSession:
             chunking=chunking,
             window=window or _WINDOW,
         )
+        self.admitted = self._mailing.admitted  # which recipients it may still have (RFC 9422)
         # What has not been begun, in the order of the calls.
         self._queue: deque[Operation] = deque()
         self._dialogue = Dialogue(conversation, self._end)
