@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txsmtpconn.envelope import DSN, Envelope, Recipient
+from txsmtpconn.envelope import DSN, Envelope, Recipient, variant
 from txsmtpconn.errors import EnvelopeError
 from txsmtpconn.wire.parameters import DeliverBy, RcptParameters
 from txsmtpconn.wire.path import parse_mailbox
@@ -391,3 +392,27 @@ def test_any_text_is_an_address_or_an_envelope_error(text: str) -> None:
     written = envelope.recipients[0].mailbox.encode(envelope.needs_smtputf8)
     assert not set(written) & set(b"\r\n\0 <>") or written.startswith(b'"')
     assert not set(written) & set(b"\r\n\0")
+
+
+def test_a_variant_differs_in_what_is_asked_for_alone() -> None:
+    """All else is carried over, whatever an envelope may have."""
+    envelope = Envelope(
+        "s@x.test",
+        ["a@y.test", Recipient("b@y.test", DSN(notify=("NEVER",)))],
+        size=5,
+        body="8BITMIME",
+        dsn=DSN(ret="HDRS"),
+        requiretls=True,
+        deliver_by=(60, "R"),
+        mt_priority=3,
+        hold_for=60,
+        auth="s@x.test",
+        prdr=True,
+    )
+    assert variant(envelope) == envelope
+    narrow = variant(envelope, envelope.recipients[1:], smtputf8=True)
+    assert narrow.recipients == envelope.recipients[1:]
+    assert narrow.needs_smtputf8
+    names = [field.name for field in dataclasses.fields(Envelope)]
+    others = [name for name in names if name not in ("addresses", "own_dsn", "smtputf8")]
+    assert all(getattr(narrow, name) == getattr(envelope, name) for name in others)

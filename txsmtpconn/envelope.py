@@ -8,7 +8,7 @@ never parsed leniently, trimmed, or looked for within a longer text. Every compl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cached_property
@@ -380,3 +380,27 @@ def _set_fields(value: DSN | Envelope, leave_out: Iterable[str] = ()) -> str:
 
 
 _NOTHING = DSN()
+
+
+def variant(
+    envelope: Envelope,
+    recipients: Sequence[Recipient] | None = None,
+    *,
+    smtputf8: bool | None = None,
+) -> Envelope:
+    """Return an envelope with other recipients, or with SMTPUTF8 asked for."""
+    return Envelope(
+        envelope.mail_from,
+        envelope.recipients if recipients is None else recipients,
+        size=envelope.size,
+        body=envelope.body,
+        smtputf8=envelope.smtputf8 if smtputf8 is None else smtputf8,
+        dsn=envelope.dsn,
+        requiretls=envelope.requiretls,
+        deliver_by=envelope.deliver_by,
+        mt_priority=envelope.mt_priority,
+        hold_for=envelope.hold_for,
+        hold_until=envelope.hold_until,
+        auth=envelope.auth,
+        prdr=envelope.prdr,
+    )

@@ -25,9 +25,9 @@ from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.introducing import introducing
 from txsmtpconn.client.line import Line, abort
 from txsmtpconn.client.options import ConnectionOptions
-from txsmtpconn.client.sending import BeforeMark, Sending, variant
+from txsmtpconn.client.sending import BeforeMark, Sending
 from txsmtpconn.client.waiters import Waiters
-from txsmtpconn.envelope import Envelope
+from txsmtpconn.envelope import Envelope, variant
 from txsmtpconn.errors import (
     ConfigError,
     ConnectionLostError,

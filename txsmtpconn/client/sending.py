@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from txsmtpconn.client.calls import restated
 from txsmtpconn.client.line import Line
 from txsmtpconn.client.pump import BodyPump
-from txsmtpconn.envelope import Envelope, Recipient
+from txsmtpconn.envelope import Envelope, Recipient, variant
 from txsmtpconn.errors import (
     ConnectionLostError,
     EnvelopeError,
@@ -384,30 +384,6 @@ class Sending:
                 reason=str(error),
             )
         deferred.errback(error)
-
-
-def variant(
-    envelope: Envelope,
-    recipients: Sequence[Recipient] | None = None,
-    *,
-    smtputf8: bool | None = None,
-) -> Envelope:
-    """Return an envelope with other recipients, or with SMTPUTF8 asked for."""
-    return Envelope(
-        envelope.mail_from,
-        envelope.recipients if recipients is None else recipients,
-        size=envelope.size,
-        body=envelope.body,
-        smtputf8=envelope.smtputf8 if smtputf8 is None else smtputf8,
-        dsn=envelope.dsn,
-        requiretls=envelope.requiretls,
-        deliver_by=envelope.deliver_by,
-        mt_priority=envelope.mt_priority,
-        hold_for=envelope.hold_for,
-        hold_until=envelope.hold_until,
-        auth=envelope.auth,
-        prdr=envelope.prdr,
-    )
 
 
 def _unsent(recipients: Sequence[Recipient], cause: SMTPError) -> list[RecipientOutcome]:

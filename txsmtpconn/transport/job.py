@@ -14,8 +14,7 @@ from twisted.internet.defer import Deferred, fail
 
 from txsmtpconn.client.calls import restated
 from txsmtpconn.client.protocol import SMTPConnection
-from txsmtpconn.client.sending import variant
-from txsmtpconn.envelope import Envelope
+from txsmtpconn.envelope import Envelope, variant
 from txsmtpconn.errors import (
     ConnectionLostError,
     DeadlineError,
