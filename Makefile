@@ -26,7 +26,7 @@ help:  ## Say what the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: $(VENV)/.test  ## Run a relay on this machine, send it mail, show what arrived
+demo: $(VENV)/.package  ## Run a relay on this machine, send it mail, show what arrived
 	@$(BIN)/python -m demo $(DEMO_ARGS)
 
 .PHONY: test
@@ -87,6 +87,11 @@ $(VENV)/bin/python:
 		{ echo "make: $(PYTHON) is not Python 3.11 or later with venv" >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.package: setup.cfg | $(VENV)/bin/python
+	@echo "Installing txsmtpconn into $(VENV) ..."
+	@$(PIP) install --editable .
+	@touch $@
 
 # $(VENV)/.test, .dev, .bench: that extra is installed, as setup.cfg has it now.
 $(VENV)/.%: setup.cfg | $(VENV)/bin/python
