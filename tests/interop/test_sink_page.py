@@ -484,9 +484,13 @@ def test_html_mail_does_nothing_when_it_is_clicked(
     assert not [each["url"] for each in opened if each["url"].startswith("http")]
 
 
-def test_a_link_in_html_mail_opens_a_page_of_its_own(page: Any, sink: Sink, evil: Evil) -> None:
+@pytest.mark.parametrize("more", ["", 'target="named" rel="opener"', 'referrerpolicy="unsafe-url"'])
+def test_a_link_in_html_mail_opens_a_page_of_its_own(
+    page: Any, sink: Sink, evil: Evil, more: str
+) -> None:
     """Which is not told where it came from, and cannot reach back."""
-    read_first(page, sink, letter("link", html=f'<a id="a" href="{evil.url}/confirm">Confirm</a>'))
+    html = f'<a id="a" {more} href="{evil.url}/confirm">Confirm</a>'
+    read_first(page, sink, letter("link", html=html))
     before = page.current_window_handle
     in_frame(page, lambda it: find(it, "#a").click())
     wait(page, lambda it: len(it.window_handles) == 2, "the other page")

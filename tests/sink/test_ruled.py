@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.server import ServerOptions, ServerTimeouts
+from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.sink import RuleBook, RuledFactory
 from txsmtpconn.sink.rules import Delay, Drop, Effect, Reject, Rule
 
@@ -223,6 +224,31 @@ def test_the_application_hears_of_each_message_once(effect: Effect, end: object)
     talk.say(HELLO + ENVELOPE + b"x\r\n.\r\n")
     talk.leave()
     assert talk.taker.ends == [end]
+
+
+def test_who_takes_a_message_may_hold_it_up_itself() -> None:
+    """The application's own back-pressure passes through the rules."""
+
+    class Slow(Taker):
+        producer: Any = None
+
+        def registerProducer(self, producer: Any, streaming: bool) -> None:
+            self.producer = producer
+
+        def unregisterProducer(self) -> None:
+            self.producer = None
+
+    talk = Talk()
+    slow = talk.taker = Slow()
+    talk.factory._application = Hooks.of(slow)
+    talk.say(HELLO + ENVELOPE)
+    slow.producer.pauseProducing()
+    assert talk.say(b"x\r\n.\r\n") == b""
+    assert slow.octets == b""
+    slow.producer.resumeProducing()
+    assert talk.heard.startswith(b"250 ")
+    assert slow.producer is None
+    talk.leave()
 
 
 def test_in_lmtp_the_application_hears_for_whom_it_takes_a_message() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from txsmtpconn.envelope import DSN, Envelope, Recipient
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server import ServerOptions, SMTPServerFactory
@@ -137,6 +139,23 @@ def test_lmtp_answers_each_recipient(tmp_path: Path) -> None:
     said = talk(sink, (ENVELOPE + RECIPIENTS + ON_THE_WIRE).replace(b"EHLO", b"LHLO"), lmtp=True)
     assert said.count(b"250 2.0.0 Ok: kept as") == 2
     assert len(list(tmp_path.glob("*.eml"))) == 1
+
+
+def test_what_is_kept_is_for_those_whom_it_was_taken_for(tmp_path: Path) -> None:
+    """Where a rule refuses a recipient in LMTP, the others keep their own conditions."""
+    sink = Sink(Mailbag(tmp_path))
+    dsn = DSN(notify=("NEVER",))
+    two = [Recipient("a@y.test"), Recipient("b@y.test", dsn=dsn), Recipient("a@y.test", dsn=dsn)]
+    session: Any = SimpleNamespace(
+        id="1", protocol="LMTP", hello_name="", remote_address="", identity=None, tls=None, data={}
+    )
+    taking = sink.on_data(session, Envelope("", two))
+    taking.write(b"x")
+    taking.finish_for(["b@y.test", "a@y.test"])
+    (path,) = tmp_path.glob("*.json")
+    facts = json.loads(path.read_text())
+    assert facts["rcpt_to"] == ["a@y.test", "b@y.test"]
+    assert list(facts["notifications"]) == ["1"]
 
 
 def test_a_directory_that_cannot_be_written_to_is_refused_at_the_start(

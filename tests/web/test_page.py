@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -446,3 +447,26 @@ def test_what_is_not_there_is_said_in_json(sunk: Sunk, path: str, method: str, s
     answer = sunk.ask(path, method)
     assert answer.status == status
     assert answer.json["error"]
+
+
+def test_the_reference_tells_of_every_route() -> None:
+    """And of none that is not there."""
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "sink-api.rst").read_text("utf-8")
+    told = re.findall(r"^   \* - ``(GET|POST|DELETE|PUT) (/api/[^`]*)``", text, re.MULTILINE)
+    there = {
+        (method, re.sub(r"<int:\w+>", "N", rule.rule).replace("<name>", "ID"))
+        for rule in SinkPage.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD"}
+        if rule.rule.startswith("/api/")
+    }
+    assert set(told) == there
+    assert len(told) == len(set(told))
+
+
+def test_the_reference_tells_of_every_member(sunk: Sunk) -> None:
+    """What a message has in an answer has a row."""
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "sink-api.rst").read_text("utf-8")
+    name = sunk.message(Subject="x")
+    listed = sunk.ask("/api/messages").json["messages"][0]
+    for member in {*sunk.ask(f"/api/messages/{name}").json, *listed, *sunk.ask("/api/status").json}:
+        assert f"``{member}``" in text, member

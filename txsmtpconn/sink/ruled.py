@@ -7,6 +7,7 @@ CONTENT and MESSAGE; the other verbs have no hook, so `RuledSession` stops there
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -55,15 +56,13 @@ class RuledFactory(SMTPServerFactory):
         self.sessions: dict[str, RuledProtocol] = {}
         self._application = asked = Hooks.of(application)
         self._pauses: set[Deferred[None]] = set()
-        hooks = Hooks(
+        hooks = replace(
+            asked,
             on_connect=self._on_connect,
-            on_secure=asked.on_secure,
             on_auth=None if asked.on_auth is None else self._on_auth,
-            on_auth_secret=asked.on_auth_secret,
             on_mail_from=self._on_mail_from,
             on_rcpt_to=self._on_rcpt_to,
             on_data=self._on_data,
-            on_close=asked.on_close,
         )
         super().__init__(clock, hooks, options)
 

@@ -48,13 +48,18 @@ class RuledTaking:
     # -- the mail data
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Know what to pause."""
-        del streaming
+        """Know what to pause, and let the other know."""
         self._producer = producer
+        register = getattr(self._taker, "registerProducer", None)
+        if register is not None:
+            register(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """Pause nothing any more."""
         self._producer = None
+        unregister = getattr(self._taker, "unregisterProducer", None)
+        if unregister is not None:
+            unregister()
 
     def write(self, data: bytes) -> None:
         """Hand on octets, until a rule says otherwise."""

@@ -111,7 +111,7 @@ class _Taking:
         told = f"2.0.0 Ok: {'dropped' if self.kept is None else f'kept as {self.kept.name}'}"
         if self.kept is not None:
             try:
-                self.kept.finish(rcpt_to=list(rcpt_to), **self._said(told))
+                self.kept.finish(**_recipients(self.envelope, rcpt_to), **self._said(told))
             except OSError as error:
                 self.kept.abandon()
                 raise SMTPRejection(452, "4.3.1", "There is no room for it") from error
@@ -135,7 +135,7 @@ def _facts(session: Session, envelope: Envelope) -> dict[str, Any]:
     dsn = envelope.dsn
     facts: dict[str, Any] = {
         "mail_from": envelope.mail_from,
-        "rcpt_to": [each.address for each in envelope.recipients],
+        "rcpt_to": [],
         "protocol": session.protocol,
         "hello": session.hello_name,
         "client": session.remote_address,
@@ -148,9 +148,20 @@ def _facts(session: Session, envelope: Envelope) -> dict[str, Any]:
             facts[name] = value
     if dsn is not None:
         facts["ret"], facts["envid"] = dsn.ret, dsn.envid
+    return facts
+
+
+def _recipients(envelope: Envelope, rcpt_to: Sequence[str]) -> dict[str, Any]:
+    """Return for whom a message was taken, and what those have asked to hear, by their place."""
+    left, taken = list(rcpt_to), []
+    for each in envelope.recipients:
+        if each.address in left:
+            left.remove(each.address)
+            taken.append(each)
+    facts: dict[str, Any] = {"rcpt_to": [each.address for each in taken]}
     notifications = {
         str(place): {"notify": each.dsn.notify, "orcpt": each.dsn.orcpt}
-        for place, each in enumerate(envelope.recipients)
+        for place, each in enumerate(taken)
         if each.dsn is not None
     }
     if notifications:

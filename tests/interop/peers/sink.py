@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.interop.peers.process import Running, running, scratch_directory, wait_until
@@ -20,10 +21,12 @@ class Sink:
         port: Where it takes mail.
         web_port: Where its page is.
         url: The page.
+        directory: Where it makes its temporary files.
     """
 
-    def __init__(self, program: Running) -> None:
+    def __init__(self, program: Running, directory: Path) -> None:
         self._program = program
+        self.directory = directory
         self.port = self._told(r"ListeningService\S* listening on 127\.0\.0\.1:(\d+)")
         self.web_port = self._told(r"the page is at http://127\.0\.0\.1:(\d+)/")
         self.url = f"http://127.0.0.1:{self.web_port}/"
@@ -48,6 +51,10 @@ class Sink:
         """What it has said."""
         return self._program.output
 
+    def stop(self) -> None:
+        """End it, as an operator does."""
+        self._program.stop()
+
     def ask(self, path: str, method: str = "GET") -> Any:
         """Ask its JSON API."""
         request = urllib.request.Request(f"{self.url}{path}", method=method)
@@ -68,5 +75,7 @@ def running_sink(*arguments: str) -> Iterator[Sink]:
         *("--listen=tcp:0:interface=127.0.0.1", "--web", "--web-listen=tcp:0:interface=127.0.0.1"),
         *arguments,
     ]
-    with scratch_directory("sink") as directory, running(command, directory) as program:
-        yield Sink(program)
+    with scratch_directory("sink") as directory:
+        env = {"TMPDIR": str(directory)}
+        with running(command, directory, env) as program:
+            yield Sink(program, directory)
