@@ -38,13 +38,16 @@ def test_the_defaults_stay_on_loopback() -> None:
 def test_options_reach_the_server(tmp_path: Path) -> None:
     """Each option means what its help says."""
     made: Any = service(
-        "--listen=tcp:0", "--lmtp", "--name=mx.test", "--max-size=0", "--hide=CHUNKING"
+        *("--listen=tcp:0", "--lmtp", "--name=mx.test", "--max-size=0", "--hide=CHUNKING"),
+        *("--bare-line-ends=allow", "--banner=hi", "--max-clients=3"),
     )
     options = made.factory.options
     assert options.lmtp
     assert options.name == "mx.test"
     assert options.max_size is None
     assert options.disabled == ("CHUNKING",)
+    assert options.bare_line_ends.value == "allow"
+    assert (options.banner, options.max_clients) == ("hi", 3)
     made = service(
         "--proxy-network=10.0.0.5", "--xclient-network=127.0.0.1", "--xforward-network=unix"
     )
@@ -80,6 +83,7 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--seed=x"], "x"),
         (["--banner=a\nb"], "banner"),
         (["--timeout=0"], "timeout"),
+        (["--bare-line-ends=eat"], "bare_line_ends"),
         (["--max-clients=0"], "max_clients"),
         (["--stop-after-messages=0"], "--stop-after-messages"),
         (["--keep=0", "--web"], "--keep"),

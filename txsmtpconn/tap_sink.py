@@ -61,6 +61,7 @@ class Options(usage.Options):
         ["name", None, None, "Our name in the greeting; by default this host's."],
         ["banner", None, "ready", "What follows it there."],
         ["max-size", None, 50 * 1024 * 1024, "Octets of the largest message; 0 for no limit.", int],
+        ["bare-line-ends", None, "refuse", "Bare CR or LF in a message: refuse, normalise, allow."],
         ["max-clients", "m", 1000, "Connections at one time.", int],
         ["timeout", None, 300.0, "Seconds to wait for a command, or for more of a message.", float],
         ["certificate", "c", None, "PEM file with a certificate and its chain: offers STARTTLS."],
@@ -89,6 +90,7 @@ class Options(usage.Options):
             "private-key": usage.CompleteFiles("*.pem"),
             "users": usage.CompleteFiles(),
             "rules": usage.CompleteFiles(),
+            "bare-line-ends": usage.CompleteList(["refuse", "normalise", "allow"]),
             "release-password-file": usage.CompleteFiles(),
         }
     )
@@ -211,6 +213,7 @@ def _server_options(options: Options) -> ServerOptions:
         allow_insecure_auth=bool(options["allow-insecure-auth"]),
         auth_delay=0,
         max_auth_failures_per_address=None,
+        bare_line_ends=options["bare-line-ends"],
         disabled=options["hide"],
         proxy_networks=options["proxy-network"],
         xclient_networks=options["xclient-network"],

@@ -311,6 +311,20 @@ def test_what_others_delete_disappears(page: Any, sink: Sink) -> None:
     assert find(page, "#message").text == "The message was deleted."
 
 
+def test_rules_are_shown_with_what_they_did(page: Any, sink: Sink) -> None:
+    """Set by the API while the sink runs; who wonders about refusals finds them."""
+    try:
+        sink.ask("api/rules", "PUT", {"rules": ["RCPT once reject 451 4.3.0 Later"]})
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            send(sink, letter("one"))
+        send(sink, letter("two"))
+        wait_for(page, lambda it: find(it, "#rules-title").text, "1 rule, struck 1 time")
+        find(page, "#rules-title").click()
+        assert texts(page, "#rules li")[0] == "RCPT times=1 reject 451 4.3.0 Later (1)"
+    finally:
+        sink.ask("api/rules", "PUT", {"rules": []})
+
+
 def test_releasing(page: Any, sink: Sink, target: Sink) -> None:
     """To whom is allowed, and to nobody else; the page tells what became of it."""
     target.ask("api/messages", "DELETE")

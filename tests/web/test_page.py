@@ -172,6 +172,30 @@ def test_status(make: Callable[..., Sunk]) -> None:
     assert make().ask("/api/status").json["release"] is None
 
 
+def test_rules_can_be_replaced(sunk: Sunk) -> None:
+    """All at once, or not at all; the sink follows them from then on."""
+    rules = {"rules": ["RCPT to=gone@* reject 550", "MAIL,DATA 50% delay 1"]}
+    answer = sunk.ask("/api/rules", "PUT", json.dumps(rules).encode(), **JSON)
+    assert [each["rule"].split(" ")[0] for each in answer.json["rules"]] == ["RCPT", "MAIL", "DATA"]
+    assert [rule.verb for rule in sunk.book] == ["RCPT", "MAIL", "DATA"]
+    assert sunk.ask("/api/rules").json == answer.json
+    for body in (
+        {"rules": ["RCPT reject", "RCPT explode"]},
+        {"rules": "RCPT reject"},
+        {"rules": [1]},
+        {"rules": ["RCPT reject"] * 1001},
+        {"rules": [], "more": 1},
+        {},
+    ):
+        refused = sunk.ask("/api/rules", "PUT", json.dumps(body).encode(), **JSON)
+        assert refused.status == 400
+        assert refused.json["error"]
+    assert sunk.ask("/api/rules", "PUT", b'{"rules": []}', Origin="http://x", **JSON).status == 403
+    assert len(sunk.book) == 3
+    assert sunk.ask("/api/rules", "PUT", b'{"rules": []}', **JSON).json["rules"] == []
+    assert list(sunk.book) == []
+
+
 def test_the_list_is_newest_first_and_comes_in_pages(sunk: Sunk) -> None:
     """Each message once, and how many there are."""
     names = [sunk.message(Subject=f"number {place}") for place in range(7)]
@@ -437,6 +461,7 @@ def test_a_release_that_cannot_be(make: Callable[..., Sunk]) -> None:
     [
         ("/nothing", "GET", 404),
         ("/api/messages", "PUT", 405),
+        ("/api/rules", "DELETE", 405),
         ("/api/status", "DELETE", 405),
         ("/", "POST", 405),
         ("/api/messages/x/parts/y", "GET", 404),

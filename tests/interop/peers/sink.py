@@ -55,9 +55,11 @@ class Sink:
         """End it, as an operator does."""
         self._program.stop()
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET", body: object = None) -> Any:
         """Ask its JSON API."""
-        request = urllib.request.Request(f"{self.url}{path}", method=method)
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=20) as response:
             return json.load(response)
 

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from txsmtpconn.envelope import Envelope
-from txsmtpconn.errors import EnvelopeError
+from txsmtpconn.errors import ConfigError, EnvelopeError
 from txsmtpconn.outcome import RecipientOutcome
 from txsmtpconn.sink.mailbox import Mailbag
+from txsmtpconn.sink.rules import Rule
+from txsmtpconn.sink.ruletext import parse_rule
 from txsmtpconn.web.sink.frame import remote_references
 from txsmtpconn.web.sink.reading import Reading
 
 #: Addresses that one request may release a message to.
 MOST_RECIPIENTS = 100
+#: Rules that one request may set.
+MOST_RULES = 1000
 
 
 class Refusal(Exception):
@@ -97,6 +101,23 @@ def recipients(told: dict[str, Any], default: Sequence[str]) -> list[str]:
     except EnvelopeError as error:
         raise Refusal(400, str(error)) from None
     return given
+
+
+def rules(told: dict[str, Any]) -> list[Rule]:
+    """Return the rules that the sink is to follow.
+
+    Raises:
+        Refusal: They are none.
+    """
+    given = told.get("rules")
+    if set(told) != {"rules"} or not isinstance(given, list) or len(given) > MOST_RULES:
+        raise Refusal(400, f"rules is a list of up to {MOST_RULES} rules")
+    if not all(isinstance(each, str) for each in given):
+        raise Refusal(400, "a rule is text, such as 'RCPT 10% reject 451'")
+    try:
+        return [rule for text in given for rule in parse_rule(text)]
+    except ConfigError as error:
+        raise Refusal(400, str(error)) from None
 
 
 def detail(name: str, octets: int, mailbag: Mailbag, reading: Reading) -> dict[str, Any]:

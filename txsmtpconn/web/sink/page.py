@@ -112,6 +112,25 @@ class SinkPage:
         request.setHeader("Content-Type", _STATIC[name])
         return self._static[name]
 
+    @app.route("/api/rules", methods=["GET"])
+    def rules(self, request: Any) -> bytes:
+        """Tell which rules the sink follows."""
+        return answer(request, self._rules())
+
+    @app.route("/api/rules", methods=["PUT"])
+    def replace_rules(self, request: Any) -> bytes:
+        """Have the sink follow other rules from now on, in sessions that go on as well."""
+        rules = answers.rules(answers.body(request))
+        self._book.clear()
+        for rule in rules:
+            self._book.add(rule)
+        self._log.info("the rules are replaced by {count} others", count=len(rules))
+        return answer(request, self._rules())
+
+    def _rules(self) -> dict[str, Any]:
+        rules = [{"rule": rule_text(rule), "hits": self._book.hits(rule)} for rule in self._book]
+        return {"rules": rules, "seed": self._book.seed}
+
     # -- all messages
 
     @app.route("/api/status", methods=["GET"])
@@ -122,10 +141,7 @@ class SinkPage:
             **self._status(),
             "kept": len(self._shelf),
             "octets": self._shelf.octets,
-            "seed": self._book.seed,
-            "rules": [
-                {"rule": rule_text(rule), "hits": self._book.hits(rule)} for rule in self._book
-            ],
+            **self._rules(),
             "release": (
                 None
                 if releases is None

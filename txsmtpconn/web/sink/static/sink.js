@@ -32,8 +32,9 @@ function listURL(before) {
 async function refresh() {
   const asked = ++state.asked;
   let told;
+  let status;
   try {
-    told = await ask(listURL());
+    [told, status] = await Promise.all([ask(listURL()), ask("/api/status")]);
   } catch (error) {
     if (asked === state.asked) toast(error.message);
     return;
@@ -46,7 +47,9 @@ async function refresh() {
   state.items = [...told.messages, ...older];
   state.total = told.total;
   state.kept = told.kept;
+  state.status = status;
   render();
+  renderRules();
   if (state.loaded && news.length && !state.words) {
     $("announce").textContent = news.length === 1 ? `New message: ${news[0].subject || "no subject"}` : `${news.length} new messages`;
   }
@@ -127,6 +130,16 @@ function render() {
   if (view.idle && !state.selected && !state.words) {
     view.clear(empty ? "What is sent appears here by itself." : "Select a message to read it.", true);
   }
+}
+
+// Whoever wonders about refusals sees here where they come from.
+function renderRules() {
+  const { rules, seed } = state.status;
+  $("rules").hidden = rules.length === 0;
+  const struck = rules.reduce((sum, rule) => sum + rule.hits, 0);
+  $("rules-title").textContent = `${rules.length === 1 ? "1 rule" : `${rules.length} rules`}, struck ${struck} ${struck === 1 ? "time" : "times"}`;
+  $("rules-list").replaceChildren(
+    ...rules.map((rule) => make("li", {}, `${rule.rule} (${rule.hits})`)), make("li", {}, `seed ${seed}`));
 }
 
 // -- the message that is read
@@ -347,7 +360,6 @@ for (const button of document.querySelectorAll("[data-close]")) {
 addEventListener("hashchange", route);
 document.addEventListener("visibilitychange", listen);
 
-state.status = await ask("/api/status").catch(() => null);
 await refresh();
 route();
 listen();
