@@ -10,6 +10,7 @@ from tests.interop.mail import connected, deliveries, marker, message, trusting
 from tests.interop.peers.arrived import wait_for
 from tests.interop.peers.dovecot import PASSWORD, USER, UTF8_PASSWORD, UTF8_USER, access_token
 from tests.interop.peers.postfix import RECIPIENTS, SIZE
+from tests.vectors.mail_data import PRETENDERS, SMUGGLED
 from txsmtpconn import (
     AuthenticationError,
     ConnectionLostError,
@@ -20,6 +21,7 @@ from txsmtpconn import (
     MessageError,
     TLSError,
 )
+from txsmtpconn.wire.transparency import canonical
 
 NOT_SENT, REJECTED, ACCEPTED = Delivery.NOT_SENT, Delivery.REJECTED, Delivery.ACCEPTED
 
@@ -78,6 +80,23 @@ async def test_messages_in_flight_keep_their_envelopes(postfix, certificate_zoo,
         (arrived,) = await wait_for(postfix.messages, marks[n])
         assert arrived.field("Return-Path") == f"<s{n}@a.test>"
         assert arrived.data == message(marks[n])
+
+
+@pytest.mark.parametrize("chunking", ["always", "off"])
+async def test_nobody_smuggles_a_message_through_our_client(postfix, certificate_zoo, chunking):
+    """A18: Postfix as it is here ends a message at more than CRLF.CRLF; we send it nothing else."""
+    mark = marker()
+    hidden = SMUGGLED.replace(b"y.test", b"a.test")
+    contents = [message(mark, b"body" + pretender + hidden) for pretender in PRETENDERS]
+    async with connected(
+        postfix.mx, chunking=chunking, tls=trusting(certificate_zoo)
+    ) as connection:
+        to_one = Envelope("a@a.test", ["u@a.test"])
+        for sent in [connection.send(to_one, content) for content in contents]:
+            await sent
+    arrived = await wait_for(postfix.messages, mark, len(contents))
+    assert sorted(each.data for each in arrived) == sorted(map(canonical, contents))
+    assert not [each for each in postfix.messages() if "victim" in each.field("Delivered-To")]
 
 
 @pytest.mark.parametrize("chunking", ["always", "off"])
