@@ -531,3 +531,39 @@ def test_one_message_has_no_credentials_of_its_own(world: World) -> None:
     sending = transport.send(envelope("x@a.test"), BODY, auth=Credentials("u", "p"))
     assert isinstance(world.failure_of(sending), ConfigError)
     world.finish(transport)
+
+
+@pytest.mark.parametrize("order", [("mx1.test", "gone.test"), ("gone.test", "mx1.test")])
+def test_one_host_that_may_come_back_is_enough_to_wait(
+    world: World, transport: SMTPTransport, order: tuple[str, str]
+) -> None:
+    """F38: that another host's name leads nowhere bounces nothing."""
+    world.domain("a.test", *order)
+    error = world.failure_of(transport.send(envelope("x@a.test"), BODY), 5)
+    assert isinstance(error, SocketError)
+    assert error.is_transient
+    world.finish(transport)
+
+
+def test_names_that_lead_nowhere_do_not_use_up_the_tries(world: World) -> None:
+    """Six of them, and then a host."""
+    world.domain("a.test", *(f"gone{number}.test" for number in range(6)), "mx2.test")
+    world.server("mx2.test", TWO)
+    transport = world.transport()
+    assert world.result_of(transport.send(envelope("x@a.test"), BODY)).accepted == ["x@a.test"]
+    world.finish(transport)
+
+
+def test_the_port_holds_for_hosts_without_one(world: World) -> None:
+    """For recipients' exchanges, for a next hop, and for routes; nothing is ignored."""
+    world.server("mx1.test", ONE, port=2525)
+    for next_hop, options in (
+        (None, {}),
+        ("a.test", {}),
+        (None, {"routes": {"b.test": "a.test"}}),
+    ):
+        transport = world.transport(next_hop, port=2525, **options)
+        recipient = "x@b.test" if options else "x@a.test"
+        sending = transport.send(envelope(recipient), BODY)
+        assert world.result_of(sending).accepted == [recipient]
+        world.finish(transport)

@@ -72,10 +72,12 @@ def mx_carrier(
     for name in _DECIDED:
         if others.get(name) is not None:
             raise ConfigError(f"option {name}: the next hop and its TLS policy decide that")
-    hop = NextHop.parse(next_hop) if isinstance(next_hop, str) else next_hop
     others.setdefault("port", SMTP_PORT)
     others.setdefault("connection_timeout", _CONNECTION_TIMEOUT)
     connection = make_options(None, others)
+    hop = next_hop
+    if isinstance(hop, str):
+        hop = NextHop.parse(hop, connection.port or SMTP_PORT)
     if connection.auth is not None and hop is None:
         raise ConfigError("option auth: a password is for one destination; name it as the next hop")
     if pool is True:
@@ -135,7 +137,7 @@ class MXCarrier:
         self._routing = Routing(
             reactor,
             connection,
-            hops=options.hops(hop),
+            hops=options.hops(hop, connection.port or SMTP_PORT),
             policies=policies,
             exchanges=Exchanges(self._resolver, options.names(connection.name)),
             books=Books(

@@ -167,20 +167,25 @@ class Courier:
         hop = self._hop_of(recipient.mailbox.domain, recipient.address)
         route = await self._routing.route_for(hop, part.envelope, message.source)
         heard = _Heard()
-        failure: SMTPError | None = None
-        for tried, exchange in enumerate(route.exchanges, 1):
+        waiting: SMTPError | None = None
+        tried = 0
+        for exchange in route.exchanges:
             outcome = await self._try(route, exchange, part)
-            last = tried in (self._hosts, len(route.exchanges)) or _is_spent(message.source)
-            if _ends_here(outcome):
-                # We are this host: it is for the better ones to take the mail.
-                outcome, last = failure or outcome, True
+            # Names that lead nowhere cost little, and do not count.
+            tried += not isinstance(outcome, DNSError)
+            last = tried == self._hosts or exchange is route.exchanges[-1]
+            if _ends_here(outcome) or _is_spent(message.source):
+                # We are this host, and it is for the better ones to take the mail; or it is gone.
+                last = True
             left = [] if message.cancelled else _worth_another_host(part, outcome)
             if not left or last:
+                if waiting is not None and len(left) == len(part.all_places):
+                    outcome = _for_now(outcome, waiting)
                 return _settled(heard.best(part, outcome))
-            if isinstance(outcome, SMTPError):
+            if waiting is None and isinstance(outcome, SMTPError) and outcome.is_transient:
                 # For those who are left; it may tell of others besides.
-                failure = restated(outcome)
-                failure.delivery, failure.recipients = Delivery.NOT_SENT, ()
+                waiting = restated(outcome)
+                waiting.delivery, waiting.recipients = Delivery.NOT_SENT, ()
             heard.listen(part, outcome)
             if len(left) < len(part.all_places):
                 message.record(part, outcome, but=left)
@@ -257,6 +262,13 @@ def _outcome(result: SendResult | Failure) -> SendResult | SMTPError:
 def _settled(outcome: SendResult | SMTPError) -> SendResult:
     if isinstance(outcome, SMTPError):
         raise outcome
+    return outcome
+
+
+def _for_now(outcome: SendResult | SMTPError, waiting: SMTPError) -> SendResult | SMTPError:
+    """Return the last outcome, unless it is for good and another host's was not."""
+    if isinstance(outcome, SMTPError) and outcome.reply is None and outcome.is_permanent:
+        return waiting
     return outcome
 
 

@@ -71,12 +71,16 @@ class NextHop:
         return cls(Road.HOST, literal, port)
 
     @classmethod
-    def parse(cls, text: str) -> NextHop:
+    def parse(cls, text: str, port: int = SMTP_PORT) -> NextHop:
         """Read a next hop.
 
         ``example.org`` or ``mx:example.org`` are the exchanges of a domain, ``[relay.example]``,
         ``[192.0.2.1]`` and ``[2001:db8::1]`` a host, each with or without ``:PORT``;
         ``srv:example.org`` is the submission service of a domain.
+
+        Args:
+            text: It.
+            port: Where none is written.
 
         Raises:
             ConfigError: It is nothing of that.
@@ -84,7 +88,7 @@ class NextHop:
         found = _TEXT.fullmatch(text) if isinstance(text, str) else None
         if found is None or (found["host"] and found["scheme"]):
             raise ConfigError(f"a next hop is example.org, [host] or srv:example.org, not {text!a}")
-        port = SMTP_PORT if found["port"] is None else int(found["port"])
+        port = port if found["port"] is None else int(found["port"])
         if not 0 < port < 65536:
             raise ConfigError(f"a port is 1 to 65535, not {port}")
         if found["host"]:

@@ -115,10 +115,15 @@ class MXOptions:
             return PolicyTable(rows.pop("*", usual), rows)
         return PolicyTable(as_policy(given))
 
-    def hops(self, fixed: NextHop | None) -> DomainTable[NextHop | None]:
-        """Return where the mail of each domain goes; None where its own exchanges take it."""
+    def hops(self, fixed: NextHop | None, port: int) -> DomainTable[NextHop | None]:
+        """Return where the mail of each domain goes; None where its own exchanges take it.
+
+        Args:
+            fixed: Where the mail of all others goes, if it does.
+            port: Where hosts listen for which no port is written.
+        """
         given = dict(self.routes or {})
-        rows = {domain: _next_hop(hop) for domain, hop in given.items()}
+        rows = {domain: _next_hop(hop, port) for domain, hop in given.items()}
         return DomainTable(fixed, rows)
 
     def reach(self) -> Reach:
@@ -142,5 +147,5 @@ def _has_port(text: str) -> bool:
     return "]:" in text or text.count(":") == 1
 
 
-def _next_hop(given: NextHop | str) -> NextHop:
-    return given if isinstance(given, NextHop) else NextHop.parse(given)
+def _next_hop(given: NextHop | str, port: int) -> NextHop:
+    return given if isinstance(given, NextHop) else NextHop.parse(given, port)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
+from txsmtpconn.errors import DNSError
 from txsmtpconn.transport.nexthop.records import Answer, RecordType
 
 _FAMILIES = {RecordType.A: IPv4Address, RecordType.AAAA: IPv6Address}
@@ -37,10 +38,10 @@ class SystemResolver:
             receiver, name, addressTypes=[_FAMILIES[kind]], transportSemantics="TCP"
         )
 
-        def disarm(answer: Answer) -> Answer:
+        def disarm(result: Any) -> Any:
             if timer.active():
                 timer.cancel()
-            return answer
+            return result
 
         return receiver.done.addBoth(disarm)
 
@@ -61,5 +62,11 @@ class _Receiver:
         self._found.append(address.host)
 
     def resolutionComplete(self) -> None:  # noqa: N802
-        if not self.done.called:
+        if self.done.called:
+            return
+        if self._found:
             self.done.callback(Answer(self._name, tuple(dict.fromkeys(self._found))))
+        else:
+            # Whether there is nothing, or nobody could say, the system does not tell.
+            text = f"{self._name}: the name does not resolve"
+            self.done.errback(DNSError(text, command="CONN", status="4.4.3"))

@@ -60,6 +60,9 @@ def read_next_hop_url(
     if named is not None:
         given["auth"] = Credentials(*named)
     pool = pool_of(given, pool)
+    if pool == PoolOptions():
+        # The usual pool is another here.
+        pool = True
     if not host:
         return None, pool, merged(given, options)
     place = query.decoded(host, "host") + ("" if port is None else f":{port}")
