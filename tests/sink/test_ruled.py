@@ -272,7 +272,7 @@ def test_what_is_said_is_recorded_in_bounded_memory() -> None:
     lines = talk.protocol.record.lines
     assert lines[0].startswith("S: 220 sink.test")
     assert lines[1] == "C: EHLO me.test"
-    assert len(lines) == 100 + 1 + 400
+    assert len(lines) == 100 + 1 + 200
     assert lines[100].endswith("lines left out)")
     assert lines[-2:] == ["C: NOOP 599", "S: 250 2.0.0 Ok"]
     talk.leave()

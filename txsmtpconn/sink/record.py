@@ -16,7 +16,7 @@ RECORD = "record"
 #: Lines kept of the beginning of a session: its greeting, hello, TLS and login are among them.
 FIRST_LINES = 100
 #: Lines kept of what was said last.
-LAST_LINES = 400
+LAST_LINES = 200
 #: Characters kept of a line.
 LINE_LENGTH = 1000
 
