@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import directlyProvides, providedBy
 
 from txsmtpconn import ConfigError, ConnectionOptions
 from txsmtpconn.cli import parsed
@@ -33,14 +36,27 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+class Resolver:
+    """Knows every name."""
+
+    def resolveHostName(  # noqa: N802
+        self, receiver: Any, *_: Any, **options: Any
+    ) -> Any:
+        receiver.resolutionBegan(None)
+        receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", options["portNumber"]))
+        receiver.resolutionComplete()
+
+
 def told(*arguments: str) -> tuple[ConnectionOptions, Any]:
     """What a command line comes to, and the reactor that it would use."""
     reactor: Any = MemoryReactorClock()
+    reactor.nameResolver = Resolver()
+    directlyProvides(reactor, providedBy(reactor), IReactorPluggableNameResolver)
     return options_of(parsed(["verify", *arguments]), reactor), reactor
 
 
 def asked(options: ConnectionOptions, reactor: Any) -> list[int]:
-    """To which ports the request for a token goes: names are all one to the reactor."""
+    """To which ports the request for a token goes: names are all one to the resolver."""
     assert options.auth is not None
     provider: Any = options.auth.token_provider
     waiting = provider.get_token()
