@@ -12,11 +12,13 @@ import txsmtpconn
 from tests.rst_tables import DOCS, list_tables
 from txsmtpconn import Delivery, SMTPError
 from txsmtpconn.cli import make_parser
+from txsmtpconn.server import ServerOptions, ServerTimeouts
 from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, PROMISES
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 
 ERRORS = list_tables("reference/errors")["The errors"]
 MATRIX = list_tables("reference/extensions")[""]
+LIMITS = list_tables("howto/limits")["The limits"]
 PRIVATE = list_tables("reference/extensions")["Extensions without an RFC"]
 
 #: What a keyword needs so that something can be read from it.
@@ -137,3 +139,16 @@ def test_every_command_is_shown() -> None:
     commands |= {f"twistd {name}" for name in services}
     page = (DOCS / "reference" / "commands.rst").read_text("utf-8")
     assert set(re.findall(r"^\.\. command-help:: (.+)$", page, re.MULTILINE)) == commands
+
+
+def test_every_limit_of_the_server_has_a_row_with_its_default() -> None:
+    """So nobody has to guess what a client may do."""
+    told = {row[0].strip("`"): row[1] for row in LIMITS}
+    options, timeouts = ServerOptions(), ServerTimeouts()
+    own = {
+        f"timeouts.{each.name}": getattr(timeouts, each.name)
+        for each in dataclasses.fields(timeouts)
+    }
+    own |= {name: getattr(options, name) for name in told if "." not in name}
+    assert told == {name: str(value) for name, value in own.items()}
+    assert set(told) >= {"max_clients", "max_size", "max_recipients", "max_errors", "minimum_rate"}

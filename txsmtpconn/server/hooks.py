@@ -168,7 +168,7 @@ def as_reply(answer: object) -> Reply | None:
 
 def deferred_of(result: Any) -> Deferred[Any] | None:
     """Return what is to be awaited as a Deferred; None where the result is there already."""
-    if not hasattr(type(result), "__await__"):
+    if not hasattr(result, "__await__"):
         return None
     return result if isinstance(result, Deferred) else Deferred.fromCoroutine(_awaited(result))
 
