@@ -135,6 +135,7 @@ def test_a_service_is_named_instead_of_its_host(secrets: pytest.MonkeyPatch) -> 
         ),
         (["smtp://mx.test", "--proxy=ftp://p.test"], "a proxy is one of"),
         (["smtp://mx.test?tls.verify=false", "--no-verify"], "beside"),
+        (["smtp://me@mx.test", "--password-file=/no/such"], "cannot read '/no/such'"),
         (["service://nobody"], "not known"),
         (["service://Gmail:25"], "no port"),
     ],

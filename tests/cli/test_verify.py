@@ -50,12 +50,13 @@ def test_all_of_it_as_json(
     """Through a proxy, under TLS, logged in: each fact under its name."""
     proxy = f"socks4a://127.0.0.1:{socks.port}"
     done = smtpconn(
-        *("verify", f"smtp://alice@localhost:{sink.port}?require_tls=true", "--json"),
+        *("verify", f"smtp://alice@localhost:{sink.port}?require_tls=true", "--json", "--verbose"),
         *(f"--proxy={proxy}", f"--ca-file={certificate_zoo.ca}"),
         password="wonderland",
     )
     assert done.returncode == 0, done.stderr
-    assert not done.stderr
+    assert b"C: EHLO" in done.stderr
+    assert b"wonderland" not in done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["server"] == {"host": "localhost", "port": sink.port, "proxy": proxy}
     at_proxy = {"host": "127.0.0.1", "port": socks.port}

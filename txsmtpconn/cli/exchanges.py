@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from txsmtpconn.cli.secrets import text_of
 from txsmtpconn.cli.server import with_switches
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
@@ -62,8 +62,7 @@ def transport_to(arguments: argparse.Namespace, reactor: Any) -> SMTPTransport:
     """Return the transport that a URL and the switches stand for.
 
     Raises:
-        ConfigError: They make no sense.
-        OSError: A file cannot be read.
+        ConfigError: They make no sense, or a file cannot be read.
     """
     next_hop, options = _read(arguments.url)
     options = with_switches(options, arguments, reactor)
@@ -71,7 +70,7 @@ def transport_to(arguments: argparse.Namespace, reactor: Any) -> SMTPTransport:
         raise ConfigError("--tls-policy and --tls-policies exclude each other")
     policies: PolicyTable | str | None = arguments.tls_policy
     if arguments.tls_policies is not None:
-        policies = PolicyTable.parse(Path(arguments.tls_policies).read_text(encoding="utf-8"))
+        policies = PolicyTable.parse(text_of(arguments.tls_policies))
     return SMTPTransport.to_mx(
         reactor,
         next_hop,

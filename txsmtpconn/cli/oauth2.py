@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from txsmtpconn.cli.secrets import secret
+from txsmtpconn.cli.secrets import secret, text_of
 from txsmtpconn.client import OAuth2TokenProvider, proxy
 from txsmtpconn.client.oauth2 import GOOGLE_TOKEN_URL
 from txsmtpconn.client.proxy import ProxyOptions
@@ -69,8 +69,7 @@ def provider_of(
         through: The proxy, by which the token server is reached too.
 
     Raises:
-        ConfigError: It makes no sense, or a library is not installed.
-        OSError: A file cannot be read.
+        ConfigError: It makes no sense, a file cannot be read, or a library is not installed.
     """
     given = _account(arguments.service_account_file)
     if arguments.client_id is not None:
@@ -106,8 +105,9 @@ def _account(path: str | None) -> dict[str, Any]:
     """Read the key file of a service account, as Google's console gives it out."""
     if path is None:
         return {}
+    text = text_of(path)
     try:
-        facts = json.loads(Path(path).read_bytes())
+        facts = json.loads(text)
         given = {
             "service_client": facts["client_email"],
             "private_key": facts["private_key"],

@@ -20,8 +20,7 @@ def secret(path: str | None, variable: str) -> str | None:
         variable: Where it is in the environment, if no file is named.
 
     Raises:
-        ConfigError: The file is not text.
-        OSError: The file cannot be read.
+        ConfigError: The file cannot be read, or is not text.
     """
     if path == "-":
         import getpass
@@ -29,8 +28,19 @@ def secret(path: str | None, variable: str) -> str | None:
         return getpass.getpass("Password: ", sys.stderr)
     if path is None:
         return os.environ.get(variable)
+    return text_of(path).rstrip("\r\n")
+
+
+def text_of(path: str) -> str:
+    """Return what is in a file that a switch names, secret or not.
+
+    Raises:
+        ConfigError: It cannot be read, or is not text.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as reason:
+        raise ConfigError(f"cannot read {path!a}: {reason.strerror}") from reason
+    except ValueError:
         # Not chained: the reason quotes the file.
         raise ConfigError(f"{path!a} is not text in UTF-8") from None

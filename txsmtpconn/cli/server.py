@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import Any
+
+from twisted.logger import Logger, textFileLogObserver
 
 from txsmtpconn.cli.oauth2 import add_oauth2, provider_of
 from txsmtpconn.cli.secrets import secret
@@ -106,7 +109,6 @@ def options_of(arguments: argparse.Namespace, reactor: Any) -> ConnectionOptions
     Raises:
         ConfigError: It makes no sense, a file is not what it should be, or a secret stands where
             everybody can read it.
-        OSError: A file cannot be read.
     """
     made = make_options(None, with_switches(_read(arguments.url), arguments, reactor))
     if made.tls is not None:
@@ -126,7 +128,7 @@ def with_switches(
         reactor: For what fetches access tokens.
 
     Raises:
-        ConfigError, OSError: See `options_of`.
+        ConfigError: See `options_of`.
     """
     tls = _tls(arguments)
     if tls is not None:
@@ -139,7 +141,9 @@ def with_switches(
     credentials = _credentials(arguments, named, mechanism, reactor, proxy)
     options |= {"auth_method": mechanism, "proxy": proxy, "auth": credentials}
     if arguments.verbose:
-        options |= {"logger": True, "transaction_log": True}
+        # Not on standard output, which is for what the command was asked for.
+        observer = textFileLogObserver(sys.stderr)
+        options |= {"logger": Logger("smtpconn", observer=observer), "transaction_log": True}
     return options
 
 
