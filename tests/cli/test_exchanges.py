@@ -124,12 +124,16 @@ def test_a_message_goes_to_a_next_hop(sink: RunningSink, certificate_zoo: Certif
     assert not list(sink.kept.glob("*.eml"))
 
 
-def test_verify_tries_the_next_hop(sink: RunningSink) -> None:
-    """And tells the addresses that were tried."""
-    done = smtpconn("verify", "--json", f"mx:[127.0.0.1]:{sink.port}", LOOPBACK)
+def test_verify_tries_the_next_hop(sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
+    """And tells the addresses that were tried, and what the host showed that took us."""
+    hop = f"mx:[localhost]:{sink.port}"
+    done = smtpconn("verify", "--json", hop, LOOPBACK, f"--ca-file={certificate_zoo.ca}")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["server"]["next_hop"] == f"mx:[127.0.0.1]:{sink.port}"
+    assert found["server"]["next_hop"] == hop
+    assert found["addresses"]["used"] == {"host": "127.0.0.1", "port": sink.port}
+    assert "localhost" in found["tls"]["certificate"]["names"]
+    assert found["extensions"]["SIZE"]
     assert found["error"] is None
     tried = {"host": "127.0.0.1", "port": sink.port, "outcome": "connected"}
     assert tried in found["addresses"]["tried"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.internet.interfaces import IConnector
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from txsmtpconn.client import SMTPConnection
 from txsmtpconn.client.hosts import failure_words
 
 #: What becomes of an attempt.
@@ -36,13 +38,17 @@ class WatchedReactor:
 
     Args:
         reactor: That one.
+        ready: Called with each session that becomes ready at an address that was connected to.
 
     Attributes:
         attempts: What was connected to, in order.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(
+        self, reactor: Any, ready: Callable[[SMTPConnection], object] | None = None
+    ) -> None:
         self._reactor = reactor
+        self._ready = ready
         self.attempts: list[Attempt] = []
         directlyProvides(self, providedBy(reactor))
 
@@ -52,7 +58,7 @@ class WatchedReactor:
         """Connect, and take note of it."""
         attempt = Attempt(host, port)
         self.attempts.append(attempt)
-        watched = _Watched(factory, attempt)
+        watched = _Watched(factory, attempt, self._ready)
         connector: IConnector = self._reactor.connectTCP(host, port, watched, *arguments, **options)
         return connector
 
@@ -63,13 +69,23 @@ class WatchedReactor:
 class _Watched:
     """A client factory whose attempt is written down."""
 
-    def __init__(self, factory: Any, attempt: Attempt) -> None:
+    def __init__(
+        self,
+        factory: Any,
+        attempt: Attempt,
+        ready: Callable[[SMTPConnection], object] | None,
+    ) -> None:
         self._factory = factory
         self._attempt = attempt
+        self._ready = ready
 
     def buildProtocol(self, addr: Any) -> Any:
         self._attempt.outcome = CONNECTED
-        return self._factory.buildProtocol(addr)
+        protocol = self._factory.buildProtocol(addr)
+        if self._ready is not None and isinstance(protocol, SMTPConnection):
+            # Where it fails, somebody else waits, and hears why.
+            protocol.when_ready().addCallbacks(self._ready, lambda _: None)
+        return protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         # Whoever loses the race against another address is told to stop.

@@ -130,8 +130,6 @@ def lines_of(found: Found) -> Iterator[str]:
         yield _line("proxy", found["server"]["proxy"])
     used = found["addresses"]["used"]
     if used is None:
-        if "next_hop" in found["server"]:
-            yield _line("login", found["login"])
         return
     yield _line("connected to", used if isinstance(used, str) else _place(used))
     yield from _lines_of_tls(found["tls"])

@@ -44,12 +44,15 @@ def add_verify(commands: Any) -> None:
 
 
 async def _verify(reactor: Any, arguments: argparse.Namespace) -> int:
-    watched = WatchedReactor(reactor)
+    found: Found
     if leads_to_exchanges(arguments.url):
+        # A transport keeps its connections to itself.
+        watched = WatchedReactor(reactor, lambda ready: add_connection(found, ready))
         transport = transport_to(arguments, watched)
         found = found_by(arguments.url, transport.options)
         finding = _find_exchange(transport, found)
     else:
+        watched = WatchedReactor(reactor)
         options = options_of(arguments, reactor)
         expect_no_exchanges(arguments)
         found = found_at(options)
@@ -70,7 +73,7 @@ async def _verify(reactor: Any, arguments: argparse.Namespace) -> int:
 
 
 async def _find_exchange(transport: SMTPTransport, found: Found) -> None:
-    """Try the way to the exchanges; which one took us is not told, but that one did."""
+    """Try the way to the exchanges."""
     login = transport.options.auth is not None
     try:
         if login:
