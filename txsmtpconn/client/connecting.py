@@ -54,6 +54,8 @@ def connect(
 
 def connect_with(reactor: Any, options: ConnectionOptions) -> Deferred[SMTPConnection]:
     """Do what `connect` does, with options that are ready."""
+    if options.transport is None and leads_to_address(options):
+        return _Dialled(reactor, options).dial()
     return Deferred.fromCoroutine(_connect(reactor, options))
 
 
@@ -75,8 +77,6 @@ async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
 
 async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     """Bring a transport up, within one deadline for all addresses of the host."""
-    if leads_to_address(options):
-        return await _Dialled(reactor, options).dial()
     factory = SMTPConnectionFactory(reactor, options)
     endpoint: Any = endpoint_for(reactor, options)
     assert options.connection_timeout is not None
@@ -131,15 +131,18 @@ def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions)
 class _Dialled(SMTPConnectionFactory):
     """Connects to an address, where an endpoint could only stand between transport and connection.
 
-    `dial()` hands the connection over before it has its transport, which follows at once.
+    There is no coroutine either: this is the way of a message that has a connection of its own.
     """
 
     _connector: Any = None
+    _connection: SMTPConnection | None = None
+    _dialled: Deferred[SMTPConnection] | None = None
 
     def dial(self) -> Deferred[SMTPConnection]:
+        """Return a Deferred that fires when the session is ready, or cannot be made so."""
         options = self._options
         local = options.local_address
-        self._dialled: Deferred[SMTPConnection] = Deferred(lambda _: self._give_up(_cancelled()))
+        dialled = self._dialled = Deferred(lambda _: self._give_up(_cancelled()))
         self._timer = self._reactor.callLater(options.connection_timeout, self._expired)
         try:
             self._connector = self._reactor.connectTCP(
@@ -151,30 +154,47 @@ class _Dialled(SMTPConnectionFactory):
             )
         except Exception:  # noqa: BLE001 - as an endpoint does
             self._fail(connection_error(Failure(), options))
-        return self._dialled
+        return dialled
 
     def buildProtocol(self, addr: object) -> SMTPConnection:
-        connection = SMTPConnection(self._reactor, self._options)
-        connection.factory = self
         self._timer.cancel()
-        self._dialled.callback(connection)
+        connection = self._connection = SMTPConnection(self._reactor, self._options)
+        connection.factory = self
+        connection.when_ready().addCallbacks(self._succeed, self._break_off)
         return connection
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if not self._dialled.called:
-            self._fail(connection_error(reason, self._options))
+        self._fail(connection_error(reason, self._options))
 
     def _expired(self) -> None:
         self._give_up(_out_of_time(self._options))
 
     def _give_up(self, reason: SMTPError) -> None:
+        connecting = self._connection is None
         self._fail(reason)
-        self._connector.stopConnecting()
+        if connecting:
+            self._connector.stopConnecting()
+
+    def _break_off(self, failure: Failure) -> None:
+        reason = failure.value
+        assert isinstance(reason, SMTPError)
+        self._fail(reason)
+
+    def _succeed(self, connection: SMTPConnection) -> None:
+        dialled, self._dialled, self._connection = self._dialled, None, None
+        if dialled is not None:
+            dialled.callback(connection)
 
     def _fail(self, reason: SMTPError) -> None:
+        """Tell of a failure, unless one was told of that has led to this one."""
+        dialled, self._dialled = self._dialled, None
+        connection, self._connection = self._connection, None
         if self._timer.active():
             self._timer.cancel()
-        self._dialled.errback(reason)
+        if connection is not None:
+            connection.close()
+        if dialled is not None:
+            dialled.errback(reason)
 
 
 class _One(SMTPConnectionFactory):

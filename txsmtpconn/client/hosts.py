@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from twisted.internet import error
@@ -74,6 +75,7 @@ def failure_words(reason: BaseException | None) -> str:
     return os.strerror(number).lower() if isinstance(number, int) else "cannot connect"
 
 
+@lru_cache(maxsize=64)
 def _endpoint_for_address(host: str) -> Any:
     """Return the kind of endpoint for a host that is an address; None for a name, or a zone."""
     if isIPAddress(host):

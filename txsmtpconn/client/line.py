@@ -40,6 +40,9 @@ from txsmtpconn.session.client.events import (
 )
 from txsmtpconn.session.client.session import ClientSession
 
+#: What those are told who wait for something of a session that was quit; each is given a copy.
+QUIT = ConnectionLostError("the connection was quit", command="API")
+
 #: Chunks of a streamed body that are written together: 256 KiB, half of what a session's window has
 #: room for, so that one half can be answered while the other leaves.
 _BURST = 4
@@ -224,7 +227,7 @@ class Line:
         if holder is not None:
             turns.appendleft(holder)
         for turn in turns:
-            turn.fail(cause or ConnectionLostError("the connection was quit", command="API"))
+            turn.fail(cause or QUIT)
 
     def flush(self) -> None:
         """Write what may leave now, and arm the deadline."""

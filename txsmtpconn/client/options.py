@@ -403,10 +403,10 @@ def make_options(
     Raises:
         ConfigError: Something is wrong with them, or one is given twice.
     """
-    from txsmtpconn.client.url import read_url
-
     given: dict[str, Any] = {}
     if isinstance(options, str):
+        from txsmtpconn.client.url import read_url
+
         given = read_url(options)
     elif isinstance(options, ConnectionOptions):
         if more:

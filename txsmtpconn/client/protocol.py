@@ -23,7 +23,7 @@ from txsmtpconn.client.authentication import Login
 from txsmtpconn.client.calls import Call, expect_success
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.introducing import introducing
-from txsmtpconn.client.line import Line, abort
+from txsmtpconn.client.line import QUIT, Line, abort
 from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.client.sending import BeforeMark, Sending
 from txsmtpconn.client.waiters import Waiters
@@ -409,8 +409,8 @@ class SMTPConnection(Protocol):
         transport: Any = self._line.transport
         if transport is not None:
             self._close_transport(transport, cause)
-        self._note("{session_id} ended: {reason}", reason="quit" if cause is None else str(cause))
-        self._ready.fail(cause or ConnectionLostError("the connection was quit", command="API"))
+        self._note("{session_id} ended: {reason}", reason=str(cause or "quit"))
+        self._ready.fail(cause or QUIT)
         self._quits.fire(None)
         if transport is None:
             self._closed.fire(None)

@@ -13,10 +13,10 @@ The documentation draws its diagrams from these tables, and a test walks their f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, IntEnum, auto
+from enum import IntEnum, auto
 
 
-class State(Enum):
+class State(IntEnum):
     """Where a client session stands."""
 
     #: No octet may pass yet: the transport, or implicit TLS, is not up.
