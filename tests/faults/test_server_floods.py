@@ -10,12 +10,17 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.faults.floodee import PATIENCE, Floodee, most_files
+from txsmtpconn.testing import CertificateZoo
+from txsmtpconn.testing.fixtures import certificate_zoo
+
+__all__ = ["certificate_zoo"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,13 +82,10 @@ def hear(client: socket.socket, count: int = 1) -> list[int]:
     return codes
 
 
-def flood(server: Floodee, client: socket.socket, octets: bytes) -> int:
+def flood(server: Floodee, client: socket.socket, octets: bytes) -> None:
     """Send the same again and again and read nothing, until the server drops the client.
 
-    Others are served all the while.
-
-    Returns:
-        How many octets it took, those in the kernel's buffers included.
+    Others are served all the while, and the server does not read for ever.
     """
     sent = 0
     client.setblocking(False)
@@ -92,10 +94,11 @@ def flood(server: Floodee, client: socket.socket, octets: bytes) -> int:
     while True:
         ready = poll.poll(200)
         if ready and ready[0][1] & (select.POLLERR | select.POLLHUP):
-            return sent
+            return
+        assert sent < 32 * MIB
         if not ready:
             assert server.serves()
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError, ConnectionError):
             sent += client.send(octets)
 
 
@@ -158,8 +161,32 @@ def test_a_client_that_never_reads_is_not_read_from(
     before = server.memory()
     deaf = dial(server, crowd, buffer=4096)
     deaf.sendall(ENVELOPE)
-    assert flood(server, deaf, octets) < 32 * MIB
+    flood(server, deaf, octets)
     assert server.memory("VmHWM") - before < 2 * MIB
+    assert server.serves()
+
+
+def test_nor_is_one_that_never_reads_under_tls(
+    start: Start, crowd: contextlib.ExitStack, certificate_zoo: CertificateZoo
+) -> None:
+    """F31: what TLS keeps for it is bounded, too."""
+    files = certificate_zoo["server"]
+    server = start(
+        timeouts={"block": 1.0},
+        max_errors=1_000_000,
+        tls_cert_file=str(files.certificate),
+        tls_key_file=str(files.key),
+    )
+    client = dial(server, crowd, buffer=4096)
+    client.sendall(HELLO + b"STARTTLS\r\n")
+    assert hear(client, 3) == [220, 250, 220]
+    context = ssl.create_default_context(cafile=str(certificate_zoo.ca))
+    deaf = crowd.enter_context(context.wrap_socket(client, server_hostname="localhost"))
+    deaf.sendall(ENVELOPE)
+    assert server.serves()
+    before = server.memory()
+    flood(server, deaf, b"RCPT TO:<b@y.test>\r\n" * 500)
+    assert server.memory("VmHWM") - before < 4 * MIB
     assert server.serves()
 
 
