@@ -78,16 +78,22 @@ async def until(done: Any, seconds: float = 20.0) -> None:
 
 
 @pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn"])
-@pytest.mark.parametrize("tls", [False, True], ids=["clear", "starttls"])
-async def test_behind_haproxy(certificate_zoo, how, tls):
+@pytest.mark.parametrize("road", ["clear", "starttls", "implicit"])
+async def test_behind_haproxy(certificate_zoo, how, road):
     """The client is the one behind it, from its own address, in clear and in TLS."""
     files, application = certificate_zoo["server"], Application()
+    tls, implicit = road != "clear", road == "implicit"
     shown = {"tls_cert_file": files.chain, "tls_key_file": files.key} if tls else {}
+    shown["implicit_tls"] = implicit
     async with serving(application, proxy_networks=["127.0.0.1"], **shown) as ours:
         with haproxy(ours, how) as port:
             await deferToThread(wait_until, lambda: accepts(port), "HAProxy")
             async with connected(
-                port, host="127.0.0.1", local_address="127.0.0.9", tls=trusting(certificate_zoo)
+                port,
+                host="127.0.0.1",
+                local_address="127.0.0.9",
+                secure=implicit,
+                tls=trusting(certificate_zoo),
             ) as connection:
                 assert connection.secure is tls
                 await connection.send(ONE, message(marker()))

@@ -285,3 +285,18 @@ def test_no_response_breaks_a_server(name: str, responses: list[bytes | None], k
             assert not isinstance(outcome, Finished) or not outcome.verified
         except (SASLError, NotProved):
             pass
+
+
+def test_cram_md5_may_be_judged_by_the_application() -> None:
+    """The claim beside the question tells whether a password is the right one, and shows none."""
+    server = CramMD5Server(b"<1.2@x.test>")
+    server.step(None)
+    client = CramMD5Client("u", "hunter2")
+    wanted = server.step(client.step(b"<1.2@x.test>"))
+    assert isinstance(wanted, SecretWanted)
+    claim = wanted.claim
+    assert claim is not None
+    assert (claim.authcid, claim.password, claim.verified) == ("u", None, False)
+    assert claim.proves("hunter2")
+    assert not claim.proves("hunter3")
+    assert not claim.proves(None)
