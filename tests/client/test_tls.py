@@ -41,16 +41,17 @@ from txsmtpconn.testing.script import (
 )
 
 GOOD = ["server", "server-rsa", "wildcard"]
-BAD = [
-    "wronghost",
-    "expired",
-    "notyet",
-    "selfsigned",
-    "otherissuer",
-    "noeku",
-    "cnonly",
-    "nosan-evil",
-]
+#: Bad certificates, and what is said of them.
+BAD = {
+    "wronghost": "does not name 'localhost'",
+    "expired": "it has expired",
+    "notyet": "it is not valid yet",
+    "selfsigned": "it is self-signed",
+    "otherissuer": "its issuer is not known",
+    "noeku": "it is not for servers",
+    "cnonly": "does not name 'localhost'",
+    "nosan-evil": "does not name 'localhost'",
+}
 
 
 @pytest.fixture
@@ -107,6 +108,7 @@ def test_a_bad_certificate_is_refused_before_an_octet_is_said(
     error = dial.refusal
     assert isinstance(error, TLSError)
     assert error.code == "ETLS"
+    assert BAD[name] in str(error)
     spoken = b"" if implicit else f"EHLO {NAME}\r\nSTARTTLS\r\n".encode()
     assert dial.peer.received == spoken
     assert dial.is_over()

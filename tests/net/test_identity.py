@@ -17,7 +17,8 @@ from txsmtpconn.net.identity import (
     leaf_of,
     names_one_of,
 )
-from txsmtpconn.net.tls import TLSOptions, chain_fault
+from txsmtpconn.net.openssl import chain_fault
+from txsmtpconn.net.tls import TLSOptions
 from txsmtpconn.testing import CertificateZoo
 
 

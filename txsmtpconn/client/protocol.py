@@ -439,7 +439,7 @@ class SMTPConnection(Protocol):
         during = "CONN" if self._options.secure else "STARTTLS"
         error: SMTPError
         if reason is not None and is_of_tls(reason):
-            error = TLSError(told_by_openssl(reason), command=during)
+            error = TLSError(told_by_openssl(reason, self.transport), command=during)
         elif self._handshaking:
             error = TLSError("the connection was lost during the TLS handshake", command=during)
         elif isinstance(reason, (ConnectionDone, ConnectionLost, ConnectionAborted)):

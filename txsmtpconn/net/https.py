@@ -340,7 +340,7 @@ class _Gate(Protocol):
             self._inner.connectionLost(reason)
         elif not self.opened.called:
             if reason.value is not None and is_of_tls(reason.value):
-                told = told_by_openssl(reason.value)
+                told = told_by_openssl(reason.value, self.transport)
                 self._owner.object(TLSError(told, command="CONN"))
             self.opened.errback(reason)
 

@@ -18,22 +18,13 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 from service_identity.exceptions import CertificateError, VerificationError
 
 from txsmtpconn.errors import ConfigError, TLSError
-from txsmtpconn.net.tls import PeerCheck, chain_fault, is_address, reference_name
+from txsmtpconn.net.openssl import HAS_EXPIRED, chain_fault, in_words
+from txsmtpconn.net.tls import PeerCheck, is_address, reference_name
 
 HOST_MISMATCH = "certificate-host-mismatch"
 EXPIRED = "certificate-expired"
 NOT_TRUSTED = "certificate-not-trusted"
 FAILED = "validation-failure"
-
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-_IN_WORDS = {
-    9: "it is not valid yet",
-    _EXPIRED: "it has expired",
-    18: "it is self-signed",
-    19: "an authority that is not trusted is in its chain",
-    20: "its issuer is not known",
-    26: "it is not for servers",
-}
 
 #: Octets of a digest -> the algorithm.
 _ALGORITHMS = {32: "sha256", 64: "sha512"}
@@ -121,9 +112,8 @@ class NamedByAuthority:
         fault = chain_fault(connection)
         if fault != 0:
             # None: nobody has looked at the chain, so nobody vouches for it.
-            told = _IN_WORDS.get(fault or 0, "its chain is not good")
-            kind = EXPIRED if fault == _EXPIRED else NOT_TRUSTED
-            raise refusal(f"the certificate of {name} is not trusted: {told}", kind)
+            told = f"the certificate of {name} is not trusted: {in_words(fault)}"
+            raise refusal(told, EXPIRED if fault == HAS_EXPIRED else NOT_TRUSTED)
         names = self.names or (name,)
         if not names_one_of(leaf, names):
             raise refusal(f"the certificate does not name {' or '.join(names)}", HOST_MISMATCH)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import idna
 from OpenSSL import SSL
@@ -28,6 +27,7 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from zope.interface import implementer
 
 from txsmtpconn.errors import ConfigError, TLSError
+from txsmtpconn.net.openssl import note_chain_fault
 from txsmtpconn.net.pem import check_certificates, use_certificate
 
 #: By the names that our options have for them.
@@ -89,7 +89,7 @@ class PeerCheck(Protocol):
 
     Attributes:
         uses_authorities: Whether OpenSSL is to look for a chain to a trusted authority; what it
-            found is `chain_fault`'s to tell.
+            found is `txsmtpconn.net.openssl.chain_fault`'s to tell.
     """
 
     @property
@@ -105,18 +105,6 @@ class PeerCheck(Protocol):
         Raises:
             TLSError: The peer is somebody else. Any other exception is taken for that, too.
         """
-
-
-def chain_fault(connection: SSL.Connection) -> int | None:
-    """Return OpenSSL's code for what is wrong with the peer's chain, 0 if nothing is.
-
-    None where nobody has looked: the check did not want authorities, or there is no certificate.
-    """
-    return _chain_faults.get(connection)
-
-
-#: By connection: the first fault that OpenSSL found, or 0 once it has come down to the leaf.
-_chain_faults: WeakKeyDictionary[SSL.Connection, int] = WeakKeyDictionary()
 
 
 def has_finished_handshake(transport: Any) -> bool:
@@ -294,13 +282,15 @@ class TLSOptions:
 
 
 def openssl_decides(
-    connection: SSL.Connection,  # noqa: ARG001
+    connection: SSL.Connection,
     certificate: object,  # noqa: ARG001
-    error: int,  # noqa: ARG001
+    error: int,
     depth: int,  # noqa: ARG001
     good: int,
 ) -> bool:
     """Let the verdict of OpenSSL stand, whatever it is about."""
+    if not good:
+        note_chain_fault(connection, error)
     return bool(good)
 
 
@@ -313,5 +303,5 @@ def _take_note(
 ) -> bool:
     """Let the handshake go on, and leave it to the check to refuse the peer."""
     if not good or depth == 0:
-        _chain_faults.setdefault(connection, 0 if good else error)
+        note_chain_fault(connection, 0 if good else error)
     return True
