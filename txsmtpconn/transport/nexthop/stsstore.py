@@ -60,10 +60,7 @@ class STSStore:
     def __init__(self, path: str | Path | None = None, limit: int = DOMAINS) -> None:
         self._limit = limit
         try:
-            self._database = sqlite3.connect(
-                ":memory:" if path is None else str(path), timeout=1.0, isolation_level=None
-            )
-            self._database.execute(_TABLE)
+            self._database = _opened(":memory:" if path is None else str(path))
         except sqlite3.Error as reason:
             raise ConfigError(f"the MTA-STS policies in {str(path)!a}: {reason}") from reason
 
@@ -98,3 +95,14 @@ class STSStore:
     def close(self) -> None:
         """Give the file back."""
         self._database.close()
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    """Open the database; it is closed again where it is none, or not ours to write."""
+    database = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    try:
+        database.execute(_TABLE)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
