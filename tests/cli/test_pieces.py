@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,3 +151,30 @@ def test_a_pipe_that_comes_in_pieces_arrives_whole(sink: RunningSink) -> None:
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert sink.take()[0] == HEAD + b"".join(body)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_mid_message_is_no_success(sink: RunningSink, number: signal.Signals) -> None:
+    """The server is left without the end of the message, and the exit code does not say 0."""
+    process = subprocess.Popen(
+        command("send", f"smtp://127.0.0.1:{sink.port}", "--verbose"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(HEAD + b"and then")
+    process.stdin.flush()
+    for line in process.stderr:
+        if b"C: BDAT" in line:
+            break
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 75
+    process.stdin.close()
+    assert b"ECANCELLED" in process.stderr.read()
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    assert not list(sink.kept.glob("*.eml"))

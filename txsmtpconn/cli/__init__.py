@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 from txsmtpconn import __version__
-from txsmtpconn.cli.exit_codes import UNREADABLE, exit_code
+from txsmtpconn.cli.exit_codes import TRY_AGAIN, UNREADABLE, exit_code
 from txsmtpconn.cli.out import complain
 from txsmtpconn.cli.queue import add_queue
 from txsmtpconn.cli.send import add_send
@@ -27,7 +27,7 @@ from txsmtpconn.errors import SMTPError
 def main(argv: list[str] | None = None) -> None:
     """Run the command; ends the process."""
     arguments = parsed(argv)
-    react(lambda reactor: Deferred.fromCoroutine(_run(reactor, arguments)), ())
+    react(lambda reactor: _running(reactor, arguments), ())
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,12 +53,35 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def _running(reactor: Any, arguments: argparse.Namespace) -> Deferred[None]:
+    """Run the command; a signal cancels it, and waits for what it says of the message."""
+    working: Deferred[None] = Deferred.fromCoroutine(_run(reactor, arguments))
+
+    def interrupt() -> Deferred[None]:
+        over: Deferred[None] = Deferred()
+
+        def ended(outcome: object) -> object:
+            over.callback(None)
+            return outcome
+
+        working.addBoth(ended)
+        # Does nothing where the command has come to its end, and that is why the reactor stops.
+        working.cancel()
+        return over
+
+    reactor.addSystemEventTrigger("before", "shutdown", interrupt)
+    return working
+
+
 async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
     try:
         code = await arguments.command(reactor, arguments)
     except SMTPError as error:
         complain(error)
         code = exit_code(error)
+    except CancelledError:
+        complain("interrupted")
+        code = TRY_AGAIN
     except OSError as error:
         complain(f"{error.filename or ''}: {error.strerror or error}")
         code = UNREADABLE

@@ -12,6 +12,7 @@ from txsmtpconn.errors import (
     ProtocolError,
     SMTPError,
 )
+from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.outcome import Delivery
 
 SOME_REFUSED = 1
@@ -24,6 +25,7 @@ TRY_AGAIN = 75
 _KINDS: tuple[tuple[type[SMTPError] | tuple[type[SMTPError], ...], int], ...] = (
     (ConfigError, 78),
     ((EnvelopeError, MessageError), UNREADABLE),
+    (SendCancelled, TRY_AGAIN),
     (DNSError, 68),
     ((AuthenticationError, NoCredentialsError), 77),
     (ProtocolError, 76),
