@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.web.resource import Resource
@@ -45,6 +46,18 @@ class PolicyHost(Resource):
         self.asked.append((request.path, request.getRequestHostname()))
         request.setHeader("content-type", "text/plain")
         return self.answer(request)
+
+
+class Web(Factory):
+    """Serves a resource, and negotiates nothing: older Twisteds cannot with newer pyOpenSSLs."""
+
+    noisy = False
+
+    def __init__(self, resource: Resource) -> None:
+        self._site = Site(resource)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._site.buildProtocol(addr)
 
 
 class Place:
@@ -97,9 +110,7 @@ async def place(zoo: Any, certificate: str = "wildcard") -> AsyncIterator[Place]
     records.put(f"mta-sts.{DOMAIN}", dns.Record_A("127.0.0.1"))
     records.put(DOMAIN, dns.Record_MX(10, b"mx.test"))
     records.put("mx.test", dns.Record_A("127.0.0.2"))
-    site = Site(host)
-    site.noisy = False
-    port = reactor.listenSSL(0, site, zoo.server_options(certificate), interface="127.0.0.1")
+    port = reactor.listenSSL(0, Web(host), zoo.server_options(certificate), interface="127.0.0.1")
     try:
         async with nameserver(records) as dns_port:
             yield Place(records, host, dns_port, port.getHost().port, zoo.ca)
