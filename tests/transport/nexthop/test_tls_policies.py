@@ -300,6 +300,18 @@ def test_a_password_is_never_for_just_anybody(world: World) -> None:
     assert world.network.links == []
 
 
+def test_no_password_and_no_service_falls_back_to_clear(world: World) -> None:
+    """Not even where `may` and `allow_insecure_auth` would let them."""
+    world.script(ONE, broken_tls(close()))
+    insecurely = {"auth": Credentials("u", "secret"), "allow_insecure_auth": True}
+    assert isinstance(sent(world, "may", next_hop="a.test", **insecurely), TLSError)
+    assert len(world.network.links) == 1
+    world.zone.put("_submissions._tcp.b.test", RecordType.SRV, SRV(0, 0, 465, "mx.test"))
+    world.script(ONE, ScriptedPeer(close()), port=465)
+    assert isinstance(sent(world, "may", next_hop="srv:b.test"), TLSError)
+    assert len(world.network.links) == 2
+
+
 # -- DANE
 
 
