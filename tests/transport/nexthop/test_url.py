@@ -32,6 +32,8 @@ def transport(world: World, url: str, **options: Any) -> SMTPTransport:
         ("mx:", "x@a.test"),
         ("mx:?pool=true&max_connections=2&policies=may", "x@a.test"),
         ("mx://a.test", "x@far.test"),
+        ("mx:a.test?max_hosts=3", "x@far.test"),
+        ("mx:a.test:25", "x@far.test"),
         ("mx://A.test:25/?max_hosts=3&socket_timeout=20", "x@far.test"),
     ],
 )
@@ -62,8 +64,10 @@ def test_lists_have_commas(world: World) -> None:
 @pytest.mark.parametrize(
     ("url", "options"),
     [
-        ("mx:a.test", {}),
         ("mx:///a.test", {}),
+        ("mx://a.test/b", {}),
+        ("mx:a.test/b", {}),
+        ("mx:u:secret@a.test", {}),
         ("srv:", {}),
         ("srv://a.test:587", {}),
         ("mx:?unknown=1", {}),

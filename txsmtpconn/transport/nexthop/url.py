@@ -1,4 +1,4 @@
-"""Next hops as URLs: ``mx:``, ``mx://example.org:2525`` and ``srv://example.org``.
+"""Next hops as URLs: ``mx:``, ``mx://example.org:2525`` (or without slashes), ``srv://example.org``.
 
     mx:?pool=true&policies=dane+mta-sts&dnssec=127.0.0.1
     srv://user:password@example.org
@@ -51,9 +51,16 @@ def read_next_hop_url(
         ConfigError: It is no such URL, or one thing is said twice; the text repeats no credentials.
     """
     parts, host, port = query.split(url)
+    # ``mx:example.org``, as a next hop is written elsewhere, is the same with fewer slashes.
+    place = query.decoded(host or "", "host") + ("" if port is None else f":{port}")
     if parts.path not in ("", "/"):
-        raise ConfigError(f"a domain stands behind two slashes: {parts.scheme}://example.org")
-    if parts.scheme == "srv" and not host:
+        if parts.netloc or parts.path.startswith("/"):
+            raise ConfigError("the URL has a path, and SMTP has no use for it")
+        place = query.decoded(parts.path, "host")
+        if "@" in place:
+            # Not shown, as what is wrong with it would be.
+            raise ConfigError(f"credentials stand behind two slashes: {parts.scheme}://USER@...")
+    if parts.scheme == "srv" and not place:
         raise ConfigError("an srv URL has a domain: srv://example.org")
     given = read_query(parts.query, KEYS | _OF_MX)
     named = query.userinfo(parts)
@@ -63,7 +70,5 @@ def read_next_hop_url(
     if pool == PoolOptions():
         # The usual pool is another here.
         pool = True
-    if not host:
-        return None, pool, merged(given, options)
-    place = query.decoded(host, "host") + ("" if port is None else f":{port}")
-    return f"{parts.scheme}:{place}", pool, merged(given, options)
+    hop = f"{parts.scheme}:{place}" if place else None
+    return hop, pool, merged(given, options)
