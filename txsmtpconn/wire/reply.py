@@ -247,6 +247,8 @@ class ReplyParser:
                     yield reply
                     continue
             repeated = b""
+            if start == len(buffer) and self._failure is None:
+                return
             reply = self._assemble()
             if reply is None:
                 return
