@@ -102,10 +102,21 @@ def test_nothing_waits_for_a_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reply_to_a_client_that_left_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The transport has no socket any more, and is not asked for it."""
     clock, kernel = Clock(), Kernel()
-    transport = transport_on(monkeypatch, kernel)
-    outlet = Outlet(transport, Outbox(clock))
+    transport, outbox = transport_on(monkeypatch, kernel), Outbox(clock)
+    outlet = Outlet(transport, outbox)
     outlet.write(b"250 late\r\n")
     monkeypatch.setattr(tcp.Server, "getHandle", lambda it: it.socket)
     outlet.close()
-    clock.advance(0)
+    assert clock.getDelayedCalls() == []
     assert (kernel.sent, transport.behind) == ([], [])
+    flushed = Outlet(transport, outbox)
+    monkeypatch.setattr(tcp.Server, "getHandle", lambda _: kernel)
+    flushed.write(b"221 bye\r\n")
+    flushed.flush()
+    other = Outlet(transport, outbox)
+    other.write(b"250 ok\r\n")
+    flushed.close()
+    clock.advance(0)
+    assert kernel.sent == [b"221 bye\r\n", b"250 ok\r\n"]
+    other.close()
+    assert clock.getDelayedCalls() == []

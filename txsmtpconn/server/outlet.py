@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Outbox:
@@ -23,19 +23,29 @@ class Outbox:
         clock: The reactor.
     """
 
-    __slots__ = ("_clock", "_waiting")
+    __slots__ = ("_call", "_clock", "_waiting")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._call: IDelayedCall | None = None
         self._waiting: list[Outlet] = []
 
     def add(self, outlet: Outlet) -> None:
         """Have an outlet flushed before the reactor looks at its sockets again."""
         if not self._waiting:
-            self._clock.callLater(0, self._send)
+            self._call = self._clock.callLater(0, self._send)
         self._waiting.append(outlet)
 
+    def remove(self, outlet: Outlet) -> None:
+        """Forget an outlet; leave nothing with the reactor if it was the last."""
+        if outlet in self._waiting:
+            self._waiting.remove(outlet)
+            if not self._waiting and self._call is not None:
+                self._call.cancel()
+                self._call = None
+
     def _send(self) -> None:
+        self._call = None
         waiting, self._waiting = self._waiting, []
         for outlet in waiting:
             outlet.flush()
@@ -78,15 +88,21 @@ class Outlet:
         if sent < len(data):
             # The socket is full, or gone, which the transport will notice. From now on all goes
             # behind what the transport holds.
-            self._outbox = None
+            self._part()
             self._transport.write(data[sent:])
 
     def close(self) -> None:
         """Forget what waits: the connection is gone, and its socket with it."""
-        self._outbox = None
+        self._part()
         self._waiting = b""
 
     def wrap(self) -> None:
         """Take note that TLS comes between: what is written is not what the socket gets."""
         self.flush()
-        self._outbox = None
+        self._part()
+
+    def _part(self) -> None:
+        """Leave all that follows to the transport."""
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.remove(self)
