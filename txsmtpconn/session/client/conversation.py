@@ -150,6 +150,9 @@ class Conversation:
             self.cause = cause
             self.enter(State.CLOSED)
             self._out.clear()
+            # No reply does anything any more; and these methods keep all parts of the session
+            # alive until somebody looks for cycles, which costs more than the session's end.
+            self._acts = []
 
     def lost(self, cause: SMTPError | None) -> None:
         """Close the session as its transport is gone: for ``cause``, or by the peer (None)."""
