@@ -16,6 +16,7 @@ DOCUMENTS = {
     "h": "smtp-server's page on Nodemailer's site, and what its code takes and gives",
     "c": "not in a document, but in the code: Nodemailer 9, or what simplesmtp's page has lost",
     "m": "twisted.mail.smtp: what it lists, the arguments of its senders, its interfaces' methods",
+    "x": "twisted.mail.relaymanager: what finds and fills the hosts of a domain",
 }
 
 NODEMAILER: dict[str, dict[str, str]] = {
@@ -437,6 +438,12 @@ TWISTED: dict[str, dict[str, str]] = {
         "xtext_codec": "m",
         "xtextStreamReader": "m",
         "xtextStreamWriter": "m",
+    },
+    "Relaying": {
+        "MXCalculator": "x",
+        "CanonicalNameLoop": "x",
+        "SmartHostSMTPRelayingManager": "x",
+        "SmartHostESMTPRelayer": "x",
     },
     "Errors": {
         "SMTPError": "m",
