@@ -1,8 +1,8 @@
 """The tables of docs/migration/: complete, and true of the code.
 
 What the pages owe is in tests/vectors/reference_names.py. A row says where a name has gone: to a
-name of ours, which exists; to one of a *later* release, which is refused or absent until then; or
-to *none*, with the reason. An example leads to a section with code, and `make docs` runs that.
+name of ours, which exists, or to *none*, with the reason. An example leads to a section with code,
+and `make docs` runs that.
 """
 
 from __future__ import annotations
@@ -108,18 +108,6 @@ def within(thing: Any, path: list[str]) -> object:
     return thing
 
 
-def unavailable(name: str) -> bool:
-    """Tell whether an option is refused because it does not work yet."""
-    owner, _, option = name.rpartition(".")
-    if owner not in ("ConnectionOptions", "Credentials"):
-        return False
-    try:
-        getattr(txsmtpconn, owner)(**{option: "x"})
-    except txsmtpconn.ConfigError as error:
-        return "not available yet" in str(error)
-    return False
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_every_name_has_a_row(page: str) -> None:
     """No name of the documents is missing, none is invented, and each stands in its table once."""
@@ -141,23 +129,17 @@ def test_every_name_comes_from_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 def test_the_row_is_true(row: Row) -> None:
-    """What it calls ours exists and works, what it calls later does not yet."""
+    """What it calls ours exists, and what has no counterpart has a reason."""
     if row.ours.startswith(":ref:"):
         section = sections_of(row.page)[row.ours.removeprefix(":ref:`").removesuffix("`")]
         assert ".. testcode::\n\n" in section or ".. doctest::\n" in section
     elif row.ours == "none":
         assert row.notes, "why not?"
-    elif row.ours.startswith("later: "):
-        (name,) = names_in(row.ours)
-        if not unavailable(name):
-            with pytest.raises(Absent):
-                resolve(name)
     else:
         names = names_in(row.ours)
         assert names
         for name in names:
             resolve(name)
-            assert not unavailable(name)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -181,7 +163,6 @@ def test_what_the_rows_are_held_to() -> None:
     for name in ("nothing", "SMTPError.nothing", "Envelope(nothing)", "txsmtpconn.nothing"):
         with pytest.raises(Absent):
             resolve(name)
-    assert not unavailable("ConnectionOptions.name")
 
 
 def test_twisted_is_covered() -> None:

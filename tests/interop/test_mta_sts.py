@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
 from tests.interop.peers.nameserver import Records, nameserver
+from tests.interop.peers.web import Web
 from txsmtpconn import Envelope, SMTPTransport, TLSError, TLSOptions, simple_server
 from txsmtpconn.server import IncomingMessage
 from txsmtpconn.transport.nexthop import stsfetch
@@ -46,18 +46,6 @@ class PolicyHost(Resource):
         self.asked.append((request.path, request.getRequestHostname()))
         request.setHeader("content-type", "text/plain")
         return self.answer(request)
-
-
-class Web(Factory):
-    """Serves a resource, and negotiates nothing: older Twisteds cannot with newer pyOpenSSLs."""
-
-    noisy = False
-
-    def __init__(self, resource: Resource) -> None:
-        self._site = Site(resource)
-
-    def buildProtocol(self, addr: Any) -> Any:
-        return self._site.buildProtocol(addr)
 
 
 class Place:

@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.web.resource import Resource
-from twisted.web.server import Site
 
 from tests.interop.mail import connected, deliveries, marker, message, trusting
 from tests.interop.peers.dovecot import USER, access_token
+from tests.interop.peers.web import Web
 from txsmtpconn import (
     Credentials,
     Delivery,
@@ -76,8 +76,7 @@ async def tokens(zoo, certificate="server"):
     from twisted.internet import reactor
 
     server = TokenServer()
-    site = Site(server)
-    port = reactor.listenSSL(0, site, zoo.server_options(certificate), interface="127.0.0.1")
+    port = reactor.listenSSL(0, Web(server), zoo.server_options(certificate), interface="127.0.0.1")
     server.url = f"https://localhost:{port.getHost().port}/token"
     try:
         yield server
