@@ -17,6 +17,8 @@ from tests.client.proxy.gate import HOST, KINDS, PORT, TURNS, Gate, url
 from txsmtpconn import ConfigError, DeadlineError, ProxyError, SendCancelled
 from txsmtpconn.client import proxy
 from txsmtpconn.client.proxy.negotiator import NegotiatorFactory
+from txsmtpconn.net.identity import Fingerprint, NamedByAuthority
+from txsmtpconn.net.tls import TLSOptions
 from txsmtpconn.testing import (
     CertificateZoo,
     MemoryNetwork,
@@ -264,6 +266,31 @@ def test_the_proxys_certificate_counts(
         assert all(link.closed for link in network.links)
         assert not network.clock.getDelayedCalls()
         logged_failures.clear()
+
+
+@pytest.mark.parametrize("name", ["server", "selfsigned"])
+@pytest.mark.parametrize("check", [Fingerprint("0" * 64), NamedByAuthority()], ids=repr)
+def test_a_check_of_the_callers_decides_on_the_proxy(
+    certificate_zoo: CertificateZoo, check: Any, name: str
+) -> None:
+    """OpenSSL lets such a handshake pass, whoever the peer is: all rests on the check."""
+    network = MemoryNetwork()
+    network.serve(_Interrupted(start_tls(certificate_zoo.server_options(name)), *granted("https")))
+    tls = TLSOptions(ca_file=certificate_zoo.ca, verify=check)
+    way = proxy.endpoint(
+        network.clock,
+        proxy.ProxyOptions(scheme="https", host="localhost", tls=tls),
+        HOST,
+        PORT,
+        road=network.client_endpoint(),
+    )
+    connecting = way.connect(Factory.forProtocol(Heard))
+    network.settle()
+    if name == "server" and isinstance(check, NamedByAuthority):
+        success_result_of(connecting).transport.abortConnection()
+    else:
+        assert "secure connection to the proxy" in str(failure_result_of(connecting))
+    network.settle()
 
 
 def test_without_verify_any_certificate_of_the_proxys_will_do(

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from txsmtpconn.client.proxy.handshake import Handshake, broken
 from txsmtpconn.client.proxy.tunnel import Tunnel
 from txsmtpconn.errors import ProxyError, SMTPError
-from txsmtpconn.net.tls import Guarded, TLSOptions, verify_identity
+from txsmtpconn.net.tls import Guarded, TLSOptions
 
 
 @implementer(IHandshakeListener)
@@ -82,12 +82,11 @@ class Negotiator(Protocol):
             return
         self._handshaking = False
         assert self._tls is not None
-        if self._tls.verify:
-            try:
-                verify_identity(self.transport, self._name)
-            except SMTPError as reason:
-                self._fail(_no_tls(reason.message, reason))
-                return
+        try:
+            self._tls.check(self.transport, self._name)
+        except SMTPError as reason:
+            self._fail(_no_tls(reason.message, reason))
+            return
         self._begin()
 
     def dataReceived(self, data: bytes) -> None:
