@@ -423,6 +423,22 @@ def test_what_is_not_validated_does_not_count(world: World, insecure: str) -> No
     assert isinstance(sent(world, "dane-only"), TLSError)
 
 
+@pytest.mark.parametrize("family", [RecordType.A, RecordType.AAAA])
+def test_who_suppresses_an_address_does_not_switch_dane_off(
+    world: World, family: RecordType
+) -> None:
+    """It takes a lost datagram between resolver and zone; the other family's answer is signed."""
+    world.domain("a.test", "mx.test", secure=True)
+    world.host("mx.test", ONE, secure=True)
+    if family is RecordType.A:
+        world.zone.put("mx.test", RecordType.AAAA, "2001:db8::1", secure=True)
+    world.zone.fail("mx.test", family)
+    world.zone.put(TLSA_NAME, RecordType.TLSA, record(world, 3, 1, 1, "expired"), secure=True)
+    for address in (ONE, "2001:db8::1"):
+        world.server("mx.test", address, certificate="server")
+    assert isinstance(sent(world, "dane"), TLSError)
+
+
 @pytest.mark.parametrize("policy", ["dane", "dane-only", "dane+mta-sts"])
 def test_records_that_cannot_be_had_stop_the_mail(world: World, policy: str) -> None:
     """RFC 7672 section 2.1: else suppressing one answer would be enough to read the mail."""
