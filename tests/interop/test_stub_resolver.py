@@ -66,6 +66,16 @@ async def test_a_server_that_fails_is_not_the_last(records):
     assert answer.records
 
 
+async def test_a_server_that_cannot_be_reached_is_not_the_last(records):
+    """The kernel says at once that there is no way to it; its port is closed."""
+    async with nameserver(records) as good:
+        before = set(reactor.getReaders())
+        servers = [("255.255.255.255", 53), ("127.0.0.1", good)]
+        answer = await StubResolver(reactor, servers).lookup("a.test", RecordType.MX)
+        assert set(reactor.getReaders()) == before
+    assert answer.records
+
+
 @pytest.mark.parametrize("kind", ["silent", "failing", "dead"])
 async def test_where_nobody_answers_it_is_for_now(records, kind):
     """Not for good: mail waits."""

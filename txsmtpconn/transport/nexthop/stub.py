@@ -145,8 +145,12 @@ class _Datagram(DatagramProtocol):
 
     def startProtocol(self) -> None:
         transport: Any = self.transport
-        transport.connect(*self._server)
-        transport.write(self._query.toStr())
+        try:
+            transport.connect(*self._server)
+            transport.write(self._query.toStr())
+        except OSError as reason:
+            # No route, as to a server of a family that this network does not have.
+            self.answer.errback(ConnectError(reason.errno, reason.strerror))
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         message = read_message(datagram, self._query)
