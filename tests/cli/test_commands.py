@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import RunningSink, smtpconn
+from tests.cli.running import RunningSink, command, environment, smtpconn
 from txsmtpconn.cli import parsed
 from txsmtpconn.cli.exit_codes import exit_code
+from txsmtpconn.cli.out import tell, tell_json
 from txsmtpconn.cli.pieces import Pieces, split
 from txsmtpconn.cli.progress import Progress
+from txsmtpconn.cli.secrets import secret
 from txsmtpconn.errors import (
     AuthenticationError,
     ConfigError,
@@ -26,6 +29,7 @@ from txsmtpconn.errors import (
     SMTPError,
     TLSError,
 )
+from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.outcome import Delivery
 from txsmtpconn.relay.users import PasswordHash
 from txsmtpconn.testing import failure_result_of, success_result_of
@@ -57,6 +61,55 @@ def test_send_a_file_to_whom_its_header_names(sink: RunningSink, tmp_path: Path)
     assert [line.split(" (")[0] for line in told] == ["b@y.test: accepted", "c@y.test: accepted"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_exit_code_is_the_messages_where_nobody_reads_what_became_of_it(
+    sink: RunningSink, unbuffered: str
+) -> None:
+    """Whoever was told that it failed would send it again."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("send", f"smtp://127.0.0.1:{sink.port}"),
+            input=MESSAGE,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            env=environment(PYTHONUNBUFFERED=unbuffered),
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode().startswith("smtpconn: standard output: ")
+    assert len(done.stderr.splitlines()) == 1
+    sink.take()
+
+
+def test_letters_that_the_terminal_lacks_are_written_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server's reply may be in any script, and the message has been delivered."""
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    tell("250 gr\u00fc\u00df dich")
+    tell_json("\u00fc")
+    assert terminal.buffer.getvalue() == b'250 gr\\xfc\\xdf dich\n"\\u00fc"\n'  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"), [(EOFError, ConfigError), (KeyboardInterrupt, SendCancelled)]
+)
+def test_a_question_for_a_password_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], expected: type[SMTPError]
+) -> None:
+    """As in a job that has no terminal, or by Ctrl-C."""
+
+    def ask(*_: object) -> str:
+        raise raised
+
+    monkeypatch.setattr("getpass.getpass", ask)
+    with pytest.raises(expected):
+        secret("-", "SMTPCONN_PASSWORD")
+
+
 def test_send_standard_input_with_an_envelope_of_options(sink: RunningSink) -> None:
     """What is given wins over the header; the null reverse-path is an empty word."""
     url = f"smtp://127.0.0.1:{sink.port}"
@@ -82,8 +135,8 @@ def test_the_transcript_shows_the_conversation_and_no_secret(sink: RunningSink) 
     shown = (done.stdout + done.stderr).decode()
     for line in ("C: EHLO", "C: AUTH PLAIN", "S: 235", "C: MAIL FROM:<a@x.test>", "C: QUIT"):
         assert line in shown
-    for secret in ("wonderland", "AGFsaWNlAHdvbmRlcmxhbmQ="):
-        assert secret not in shown
+    for hidden in ("wonderland", "AGFsaWNlAHdvbmRlcmxhbmQ="):
+        assert hidden not in shown
 
 
 def test_verify_says_what_it_found_and_sends_nothing(sink: RunningSink, tmp_path: Path) -> None:

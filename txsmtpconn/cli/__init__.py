@@ -83,7 +83,8 @@ async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
         complain("interrupted")
         code = TRY_AGAIN
     except OSError as error:
-        complain(f"{error.filename or ''}: {error.strerror or error}")
+        where = "" if error.filename is None else f"{error.filename}: "
+        complain(f"{where}{error.strerror or error}")
         code = UNREADABLE
     raise SystemExit(code)
 

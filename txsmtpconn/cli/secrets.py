@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.cancelled import SendCancelled
 
 
 def secret(path: str | None, variable: str) -> str | None:
@@ -20,12 +21,19 @@ def secret(path: str | None, variable: str) -> str | None:
         variable: Where it is in the environment, if no file is named.
 
     Raises:
-        ConfigError: The file cannot be read, or is not text.
+        ConfigError: The file cannot be read, or is not text; or there was no answer.
+        SendCancelled: The question was interrupted.
     """
     if path == "-":
         import getpass
 
-        return getpass.getpass("Password: ", sys.stderr)
+        try:
+            return getpass.getpass("Password: ", sys.stderr)
+        except EOFError:
+            raise ConfigError("nobody has told the password that was asked for") from None
+        except KeyboardInterrupt:
+            # The reactor does not look after signals yet.
+            raise SendCancelled("the question for the password was interrupted") from None
     if path is None:
         return os.environ.get(variable)
     return text_of(path).rstrip("\r\n")

@@ -16,7 +16,7 @@ from txsmtpconn.cli.exchanges import (
 )
 from txsmtpconn.cli.exit_codes import SOME_REFUSED
 from txsmtpconn.cli.introductions import Introduction, add_introductions
-from txsmtpconn.cli.out import tell
+from txsmtpconn.cli.out import complain, tell
 from txsmtpconn.cli.pieces import Pieces, split
 from txsmtpconn.cli.progress import Progress
 from txsmtpconn.cli.server import add_server, options_of
@@ -98,9 +98,17 @@ async def _send(reactor: Any, arguments: argparse.Namespace) -> int:
         finally:
             progress.end()
     if not arguments.quiet:
+        _tell_fates(result)
+    return SOME_REFUSED if result.rejected else 0
+
+
+def _tell_fates(result: SendResult) -> None:
+    """Print what became of the recipients; where nobody reads it, the exit code tells it still."""
+    try:
         for outcome in result.recipients:
             tell(_fate(outcome))
-    return SOME_REFUSED if result.rejected else 0
+    except OSError as reason:
+        complain(f"standard output: {reason.strerror}")
 
 
 def _to_server(reactor: Any, arguments: argparse.Namespace) -> Deliver:
