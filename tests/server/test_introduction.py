@@ -202,6 +202,15 @@ def test_caps_hold_for_the_client_that_is_named() -> None:
     assert not meeting.factory._per_address
 
 
+def test_the_client_that_is_named_needs_no_place_of_its_own() -> None:
+    """The one that speaks for it has the last."""
+    meeting = Meeting(None, max_clients=1, **TRUSTED)
+    hand = meeting.hand()
+    assert codes(meeting.says(hand, TOLD)) == [220]
+    assert codes(meeting.hand().heard) == [421]
+    meeting.ends()
+
+
 def test_xforward_tells_of_one_message() -> None:
     """It adds up, changes nobody's rights, and is forgotten with the message or by RSET."""
     seen: list[Any] = []

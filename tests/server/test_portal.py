@@ -109,6 +109,28 @@ def auth(hooks: Any, mechanism: bytes, response: bytes, **options: Any) -> list[
 PASSWORDS = InMemoryUsernamePasswordDatabaseDontUse(u=b"hunter2")
 
 
+def test_who_is_refused_has_no_avatar() -> None:
+    """A good token, sent to act as somebody else: its owner is logged out again at once."""
+    left: list[Any] = []
+
+    class Leaving(Realm):
+        def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+            return interfaces[0], "mailbox", lambda: left.append(avatarId)
+
+    hooks = Hooks()
+    hooks.on_auth = PortalAuthentication(Portal(Leaving(), [Tokens()]), IMailbox)
+    meeting = Meeting(hooks, allow_insecure_auth=True, auth_mechanisms=["XOAUTH2"])
+    hand = meeting.hand()
+    claim = b64encode(b"user=victim@a.test\1auth=Bearer t0ken\1\1")
+    heard = meeting.says(hand, HELLO + b"AUTH XOAUTH2 " + claim + b"\r\n")
+    assert codes(heard + meeting.says(hand, b"\r\n"))[-1] == 535
+    (session,) = hooks.sessions
+    assert left == [b"alice@a.test"]
+    assert "avatar" not in session.data
+    meeting.ends()
+    assert left == [b"alice@a.test"]
+
+
 @pytest.mark.parametrize(("digest_of", "code"), [("hunter2", 235), ("wrong", 535)])
 @pytest.mark.parametrize(("user", "known"), [(b"u", True), (b"nobody", False)])
 def test_cram_md5(digest_of: str, code: int, user: bytes, known: bool) -> None:

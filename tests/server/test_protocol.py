@@ -337,6 +337,75 @@ def test_a_sink_that_is_busy_for_too_long_is_given_up() -> None:
     meeting.ends()
 
 
+@pytest.mark.parametrize("in_the_way", ["the client", "nothing"])
+def test_a_sink_that_is_busy_holds_no_connection_for_ever(in_the_way: str) -> None:
+    """Whichever time is up first: that of a client that reads nothing, or that of the sink."""
+    sink = Slow()
+    meeting = Meeting(Recording(data=lambda: sink))
+    hand = meeting.hand()
+    meeting.says(hand, OPENING + b"x\r\n")
+    (link,) = meeting.network.links
+    if in_the_way == "the client":
+        link.server.protocol.pauseProducing()
+    timeouts = meeting.factory.options.timeouts
+    meeting.waits(timeouts.mark + timeouts.block)
+    meeting.waits(timeouts.mark + timeouts.block)
+    assert [type(end) for end in sink.ends] == [DeadlineError]
+    assert meeting.factory.connections == 0
+    meeting.ends()
+
+
+class Unready(Slow):
+    """A sink that is not ready for the first octet, or never will be."""
+
+    def __init__(self, first: Any) -> None:
+        super().__init__()
+        self._first = first
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        self._first(producer)
+
+
+def test_a_sink_that_is_not_ready_is_waited_for() -> None:
+    """The client's time does not run meanwhile."""
+    sink = Unready(lambda producer: producer.pauseProducing())
+    meeting = Meeting(Recording(data=lambda: sink), timeouts=ServerTimeouts(mark=600, block=60))
+    hand = meeting.hand()
+    meeting.says(hand, OPENING + b"x\r\n.\r\n")
+    meeting.waits(500)
+    assert not sink.ends
+    sink.producer.resumeProducing()
+    meeting.network.settle()
+    sink.producer.resumeProducing()
+    meeting.network.settle()
+    assert sink.ends == ["finished"]
+    assert codes(hand.heard)[-1] == 250
+    meeting.ends()
+
+
+def _gives_up(producer: Any) -> None:
+    producer.stopProducing()
+
+
+def _fails(producer: Any) -> None:
+    raise RuntimeError("no way in")
+
+
+@pytest.mark.parametrize("first", [_gives_up, _fails])
+def test_a_sink_that_takes_nothing_refuses_the_message(
+    first: Any, logged_failures: list[object]
+) -> None:
+    """451 at the end of mail data, and the session goes on."""
+    sink = Unready(first)
+    meeting = Meeting(Recording(data=lambda: sink))
+    hand = meeting.hand()
+    assert codes(meeting.says(hand, OPENING + b"x\r\n.\r\nNOOP\r\n"))[-3:] == [354, 451, 250]
+    assert len(sink.ends) == 1
+    logged_failures.clear()
+    meeting.ends()
+
+
 def test_a_client_that_never_reads_is_not_answered_for_ever() -> None:
     """Its replies are held to what the transport holds, and then it is dropped."""
     network = MemoryNetwork(capacity=1000)

@@ -195,6 +195,38 @@ def test_whose_certificate_it_is(certificate_zoo: CertificateZoo) -> None:
     meeting.ends()
 
 
+def test_a_certificate_is_not_that_of_whom_its_owner_speaks_for(
+    certificate_zoo: CertificateZoo,
+) -> None:
+    """Who comes by way of a proxy does not authenticate as that proxy."""
+    files = certificate_zoo["server"]
+
+    class Trusting(Recording):
+        def on_auth(self, session: Any, credentials: Any) -> str:
+            return "anybody"
+
+    hooks = Trusting()
+    meeting = Meeting(
+        hooks,
+        tls_cert_file=files.chain,
+        tls_key_file=files.key,
+        tls_client_ca_file=certificate_zoo.ca,
+        auth_mechanisms=["EXTERNAL"],
+        xclient_networks=["127.0.0.1"],
+    )
+    hand = meeting.hand()
+    meeting.says(hand, HELLO + b"STARTTLS\r\n")
+    hand.transport.startTLS(client_tls(certificate_zoo, "client"))
+    meeting.network.settle()
+    assert hooks.sessions[-1].tls.verified
+    meeting.says(hand, HELLO + b"XCLIENT ADDR=192.0.2.7\r\n")
+    assert codes(meeting.says(hand, HELLO + b"AUTH EXTERNAL =\r\n")) == [250, 535]
+    tls = hooks.sessions[-1].tls
+    assert (tls.peer_certificate, tls.verified, tls.names) == (None, False, None)
+    assert tls.version
+    meeting.ends()
+
+
 @pytest.mark.parametrize("own", [None, "otherclient"])
 def test_a_certificate_that_proves_nothing(
     certificate_zoo: CertificateZoo, own: str | None

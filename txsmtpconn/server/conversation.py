@@ -214,12 +214,16 @@ class Conversation:
         if self._smtp.question is None:
             _abort_unwanted(sink)
             return
-        self._intake = Intake(
+        intake = self._intake = Intake(
             DiscardingSink() if sink is None else sink,
             busy=self._sink_is_busy,
             gave_up=self._sink_gave_up,
         )
         self._reply(None)
+        try:
+            intake.begin()
+        except Exception as reason:  # noqa: BLE001 - the application's; the client is told 451
+            self._give_up_on_sink(reason, self._application.refusal_of(Failure()))
 
     def _sink_is_busy(self, busy: bool) -> None:
         self.sink_busy = busy
@@ -246,8 +250,9 @@ class Conversation:
         """Refuse the message under way: its sink cannot take it."""
         self._data_refusal = reply
         self._abort_data(reason)
-        self._smtp.refuse_data(reply)
-        self._smtp.take_data(self._clock.seconds())
+        if not self._smtp.closing:  # else the mail data has ended with the session
+            self._smtp.refuse_data(reply)
+            self._smtp.take_data(self._clock.seconds())
 
     def _data_refused(self, event: events.DataRefused) -> None:
         self._abort_data(SMTPRejection.of(event.reply))

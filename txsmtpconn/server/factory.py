@@ -130,8 +130,10 @@ class SMTPServerFactory(ServerFactory):
             return replies.SHUTTING_DOWN
         if options.max_clients is not None and self._served >= options.max_clients:
             return replies.TOO_MANY_CLIENTS
-        host = _host(addr)
-        most = options.max_clients_per_address
+        return self._crowd(_host(addr))
+
+    def _crowd(self, host: str) -> Reply | None:
+        most = self.options.max_clients_per_address
         if most is not None and host and self._per_address[host] >= most:
             return replies.TOO_MANY_FROM_ADDRESS
         return None
@@ -139,11 +141,13 @@ class SMTPServerFactory(ServerFactory):
     def client_introduced(self, before: IAddress, now: IAddress) -> Reply | None:
         """Count a client as another from now on: a trusted one speaks for it (XCLIENT).
 
+        It has a place among all clients already.
+
         Returns:
             The reply that refuses it, if there are too many of it.
         """
         self._count(_host(before), -1)
-        refusal = self._refusal(now)
+        refusal = self._crowd(_host(now))
         self._count(_host(now), 1)
         return refusal
 

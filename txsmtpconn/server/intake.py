@@ -32,16 +32,20 @@ class Intake:
         self._gave_up = gave_up
         self._open = True
         self._unregister: Callable[[], None] | None = None
-        register = getattr(sink, "registerProducer", None)
-        if register is not None:
-            self._unregister = sink.unregisterProducer  # type: ignore[attr-defined]
-            register(self, True)
         self.write = sink.write
 
     @property
     def is_open(self) -> bool:
         """Whether neither `finish` nor `abort` was called."""
         return self._open
+
+    def begin(self) -> None:
+        """Let the sink say how much it wants, now that the client may send: perhaps nothing."""
+        sink: Any = self._sink
+        register = getattr(sink, "registerProducer", None)
+        if register is not None:
+            self._unregister = sink.unregisterProducer
+            register(self, True)
 
     def finish(self) -> Any:
         """Let the sink take responsibility; return what it says."""

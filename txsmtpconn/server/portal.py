@@ -141,11 +141,15 @@ class PortalAuthentication:
             _, avatar, logout = await maybeDeferred(noting.login, claim, session, self._interface)
         except (LoginFailed, Unauthorized, UnhandledCredentials):
             raise NotBelieved from None
+        try:
+            identity = _identity(realm.avatar_id, credentials)
+            if credentials.authzid not in ("", credentials.authcid, identity):
+                raise NotBelieved
+        except NotBelieved:
+            logout()
+            raise
         session.data["avatar"] = avatar
         session.add_cleanup(logout)
-        identity = _identity(realm.avatar_id, credentials)
-        if credentials.authzid not in ("", credentials.authcid, identity):
-            raise NotBelieved
         return identity
 
 

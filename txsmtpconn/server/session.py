@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -47,7 +47,8 @@ class Session:
             trusted client (XCLIENT) says that it speaks for another.
         host: The address it came to.
         started: When it came, in the clock's seconds.
-        tls: What was negotiated; None in clear.
+        tls: What was negotiated; None in clear. Behind XCLIENT it tells of no certificate: that was
+            not the client's.
         data: For the application; it lasts as long as the connection, over RSET and STARTTLS.
     """
 
@@ -94,6 +95,9 @@ class Session:
             self.peer = _address(attributes, "ADDR", "PORT")
         if "DESTADDR" in attributes:
             self.host = _address(attributes, "DESTADDR", "DESTPORT")
+        if self.tls is not None:
+            # Whoever speaks for the client has shown it; the client could authenticate by it.
+            self.tls = replace(self.tls, peer_certificate=None, verified=False, names=None)
 
     @property
     def hello_name(self) -> str:
