@@ -83,6 +83,18 @@ def sent(world: World, policy: Any, message: Any = BODY, **options: Any) -> Any:
     return getattr(outcome[0], "value", outcome[0])
 
 
+def asked_names(world: World) -> list[bytes | None]:
+    """Start a server; return where it writes down which names it is asked for (SNI)."""
+    assert world.zoo is not None
+    names: list[bytes | None] = []
+    tls = world.zoo.server_options("server")
+    tls.getContext().set_tlsext_servername_callback(
+        lambda connection: names.append(connection.get_servername())
+    )
+    world.server("mx.test", ONE, tls=tls)
+    return names
+
+
 def was_secure(world: World) -> bool:
     """Tell whether the message that arrived came under TLS."""
     assert len(world.taken) == 1
@@ -450,13 +462,24 @@ def test_records_that_cannot_be_had_stop_the_mail(world: World, policy: str) -> 
 
 
 def test_records_are_found_at_the_end_of_aliases_first(world: World) -> None:
-    """RFC 7672 section 2.2.2."""
+    """RFC 7672 section 2.2.2; and the server is asked for that name's certificate (8.1)."""
     world.host("mx.test", ONE, secure=True, canonical="real.test")
     wrong, right = record(world, 3, 1, 1, "expired"), record(world, 3, 1, 1, "server")
     world.zone.put("_25._tcp.real.test", RecordType.TLSA, right, secure=True)
     world.zone.put(TLSA_NAME, RecordType.TLSA, wrong, secure=True)
-    world.server("mx.test", ONE, certificate="server")
+    names = asked_names(world)
     assert sent(world, "dane").accepted == ["x@a.test"]
+    assert names == [b"real.test"]
+
+
+def test_where_an_alias_has_records_its_own_name_is_asked_for(world: World) -> None:
+    """Those at the end of it have none."""
+    world.host("mx.test", ONE, secure=True, canonical="real.test")
+    right = record(world, 3, 1, 1, "server")
+    world.zone.put(TLSA_NAME, RecordType.TLSA, right, secure=True)
+    names = asked_names(world)
+    assert sent(world, "dane").accepted == ["x@a.test"]
+    assert names == [b"mx.test"]
 
 
 def test_a_second_exchange_may_do_better(world: World) -> None:

@@ -137,7 +137,7 @@ class _Attempt:
             self._options,
             host=self._address,
             port=exchange.port,
-            servername=exchange.host,
+            servername=demand.base_name or exchange.host,
             tls=tls.checked_by(check),
             **security,
         )

@@ -41,6 +41,8 @@ class Demand:
     Attributes:
         encryption: Whether under TLS.
         check: Who the host must be; None for anybody.
+        base_name: The name whose TLSA records count, which the host is told by SNI; None where that
+            is its own.
         observed: Who it should be: that it is not is told, and does no more.
         refusal: Why the host is ruled out, without a connection; None where it is not.
         policy: What the destination has published, for the reports of RFC 8460. Demands do not
@@ -49,6 +51,7 @@ class Demand:
 
     encryption: Encryption
     check: PeerCheck | None = None
+    base_name: str | None = None
     observed: PeerCheck | None = None
     refusal: SMTPError | None = None
     policy: PolicyApplied = field(default=NO_POLICY, compare=False)
@@ -207,13 +210,16 @@ def _of_records(records: Sequence[TLSA], name: str, hop: NextHop, exchange: Exch
     shown = tuple(sorted(map(_shown, records)))
     applied = PolicyApplied(PolicyType.TLSA, hop.name, shown, (exchange.host,))
     good = usable(records)
+    # RFC 7672 section 8.1: a server may have a certificate for each of its names.
+    base_name = name if name != exchange.host else None
     if not good:
         # RFC 7672 section 2.2: TLS was meant to be used, and no more can be made of it.
         observed = _Nobody(f"no TLSA record of {name} can be used", "tlsa-invalid")
-        return Demand(Encryption.ALWAYS, observed=observed, policy=applied)
+        return Demand(Encryption.ALWAYS, base_name=base_name, observed=observed, policy=applied)
     # Names matter to records of usage 2 only; without such, connections are shared more widely.
     named = (name, exchange.host, hop.name) if any(each.usage == 2 for each in good) else ()
-    return Demand(Encryption.ALWAYS, Dane(good, tuple(dict.fromkeys(named))), policy=applied)
+    check = Dane(good, tuple(dict.fromkeys(named)))
+    return Demand(Encryption.ALWAYS, check, base_name, policy=applied)
 
 
 def _shown(record: TLSA) -> str:
