@@ -83,6 +83,19 @@ def test_whatever_a_resolver_raises_is_ours(clock: Clock, raises: bool) -> None:
     assert (error.enhanced_code, error.is_transient) == ("4.4.3", True)
 
 
+@pytest.mark.parametrize("given", [None, ["192.0.2.1"]], ids=repr)
+def test_what_is_no_answer_is_an_error(clock: Clock, given: Any) -> None:
+    """Else whoever waits would wait for ever."""
+
+    class Bad:
+        def lookup(self, name: str, kind: RecordType) -> Any:
+            return given
+
+    resolver = CachingResolver(Bad(), clock)
+    error = failure_result_of(resolver.lookup("a.test", RecordType.A))
+    assert isinstance(error, DNSError)
+
+
 def test_memory_has_a_limit(clock: Clock, zone: Zone) -> None:
     """What was not used for longest goes."""
     resolver = CachingResolver(zone, clock, limit=2)

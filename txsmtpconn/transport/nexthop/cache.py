@@ -52,7 +52,7 @@ class CachingResolver:
         waiters = self._asked[question] = Waiters()
         waiting = waiters.wait()
         # Cancelling a wait does not end it: others may wait for it, or come to want it.
-        asking = maybeDeferred(self._resolver.lookup, name, kind)
+        asking = maybeDeferred(self._resolver.lookup, name, kind).addCallback(_expected)
         self._asking[question] = asking
         asking.addCallbacks(
             self._answered,
@@ -89,3 +89,10 @@ class CachingResolver:
             error.__cause__ = reason
             reason = error
         waiters.fail(reason)
+
+
+def _expected(given: object) -> Answer:
+    """Return what a resolver has given, if it is an answer; the caller's may give anything."""
+    if not isinstance(given, Answer):
+        raise TypeError(f"a resolver gave {type(given).__name__} and no Answer")
+    return given
