@@ -78,9 +78,9 @@ async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
 async def _reach(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     """Bring a transport up, within one deadline for all addresses of the host."""
     factory = SMTPConnectionFactory(reactor, options)
-    endpoint: Any = endpoint_for(reactor, options)
     assert options.connection_timeout is not None
     try:
+        endpoint: Any = endpoint_for(reactor, options)
         connection = await patiently(
             reactor,
             options.connection_timeout,

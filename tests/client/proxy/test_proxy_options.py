@@ -22,6 +22,7 @@ from txsmtpconn import (
     ProxyError,
     SMTPConnectionFactory,
     SMTPTransport,
+    SocketError,
     TLSOptions,
     connect,
 )
@@ -313,6 +314,24 @@ class TestSchemes:
         assert route.timeout == 120
         with pytest.raises(ConfigError, match="wormhole"):
             of("wormhole://w.test:1")
+
+    @pytest.mark.parametrize("leads", ["nowhere", "astray"])
+    def test_an_opener_that_fails_is_no_way(self, leads: str) -> None:
+        """Whatever it does, the caller hears of it as of any road, and there is no other."""
+
+        def opener(route: proxy.Route) -> Any:
+            if leads == "nowhere":
+                raise RuntimeError(str(route))
+
+        network = MemoryNetwork()
+        proxy.register_scheme("wormhole", opener, port=7)
+        try:
+            connecting = connect(network.clock, host="mx.test", proxy="wormhole://192.0.2.9")
+            error = failure_result_of(connecting)
+        finally:
+            proxy.forget_scheme("wormhole")
+        assert isinstance(error, SocketError)
+        assert network.clock.getDelayedCalls() == []
 
     def test_its_own_check_is_asked_and_a_port_is_needed(self) -> None:
         """Mistakes are found when the options are made."""
