@@ -15,6 +15,7 @@ from twisted.cred.checkers import (
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import succeed
+from twisted.internet.ssl import CertificateOptions
 from zope.interface import Interface, implementer
 
 from tests.server.hand import Meeting, codes
@@ -28,6 +29,7 @@ from txsmtpconn.server import (
     PortalAuthentication,
     TLSFacts,
 )
+from txsmtpconn.testing import CertificateZoo
 
 HELLO = b"EHLO me.test\r\n"
 
@@ -86,10 +88,14 @@ class Hooks:
     def __init__(self, *checkers: Any) -> None:
         self.realm = Realm()
         self.sessions: list[Any] = []
+        self.avatars: list[Any] = []
         self.on_auth = PortalAuthentication(Portal(self.realm, checkers), IMailbox)
 
     def on_connect(self, session: Any) -> None:
         self.sessions.append(session)
+
+    def on_close(self, session: Any) -> None:
+        self.avatars.append(session.data.get("avatar"))
 
 
 def auth(hooks: Any, mechanism: bytes, response: bytes, **options: Any) -> list[int]:
@@ -131,6 +137,41 @@ def test_who_is_refused_has_no_avatar() -> None:
     assert left == [b"alice@a.test"]
 
 
+@pytest.mark.parametrize("word", [b"STARTTLS", b"XCLIENT ADDR=192.0.2.7"])
+def test_an_avatar_goes_with_the_authentication(
+    word: bytes, certificate_zoo: CertificateZoo
+) -> None:
+    """Whoever stands there now has not logged in."""
+    left: list[Any] = []
+
+    class Leaving(Realm):
+        def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+            return interfaces[0], "mailbox", lambda: left.append(avatarId)
+
+    hooks = Hooks()
+    hooks.on_auth = PortalAuthentication(Portal(Leaving(), [PASSWORDS]), IMailbox)
+    meeting = Meeting(
+        hooks,
+        allow_insecure_auth=True,
+        tls=certificate_zoo.server_options(),
+        xclient_networks=["127.0.0.1"],
+    )
+    hand = meeting.hand()
+    claim = b64encode(b"\0u\0hunter2")
+    assert codes(meeting.says(hand, HELLO + b"AUTH PLAIN " + claim + b"\r\n"))[-1] == 235
+    session = hooks.sessions[0]
+    assert session.data["avatar"] == "mailbox"
+    assert codes(meeting.says(hand, word + b"\r\n")) == [220]
+    if word == b"STARTTLS":
+        hand.transport.startTLS(CertificateOptions())
+        meeting.network.settle()
+    assert session.identity is None
+    assert "avatar" not in session.data
+    assert left == [b"u"]
+    meeting.ends()
+    assert left == [b"u"]
+
+
 @pytest.mark.parametrize(("digest_of", "code"), [("hunter2", 235), ("wrong", 535)])
 @pytest.mark.parametrize(("user", "known"), [(b"u", True), (b"nobody", False)])
 def test_cram_md5(digest_of: str, code: int, user: bytes, known: bool) -> None:
@@ -155,7 +196,7 @@ def test_the_identity_is_the_checkers() -> None:
     hooks = Hooks(Tokens())
     assert auth(hooks, b"OAUTHBEARER", b"n,,\x01auth=Bearer t0ken\x01\x01") == [235]
     assert hooks.sessions[0].identity == "alice@a.test"
-    assert hooks.sessions[0].data["avatar"] == "mailbox of b'alice@a.test'"
+    assert hooks.avatars == ["mailbox of b'alice@a.test'"]
     assert hooks.realm.asked == [(b"alice@a.test", hooks.sessions[0])]
 
 
@@ -194,7 +235,7 @@ class _Session:
         self.tls = tls
         self.data: dict[str, Any] = {}
 
-    def add_cleanup(self, function: Any) -> None:
+    def add_logout(self, function: Any) -> None:
         """Forget it."""
 
 

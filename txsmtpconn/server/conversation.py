@@ -116,6 +116,11 @@ class Conversation:
             intake.abort(ConnectionLostError("the client left before the end of its message"))
         self._call_on_close()
 
+    def log_out(self) -> None:
+        """Let the application know that the client is nobody that it has authenticated as."""
+        for logout in self._session.take_logouts():
+            self._at_close(logout)
+
     def act(self, event: events.Event) -> None:
         """Act on what the session reports."""
         self._ACTED_ON[type(event)](self, event)
@@ -130,6 +135,7 @@ class Conversation:
         self._consult(self._hooks.on_secure)
 
     def _client_introduced(self, event: events.ClientIntroduced) -> None:
+        self.log_out()
         self._turned_away = self._introduced(event.attributes)
         self._reply(None)
 
@@ -285,6 +291,7 @@ class Conversation:
     def _call_on_close(self) -> None:
         if self._served and self._hooks.on_close is not None:
             self._at_close(self._hooks.on_close, self._session)
+        self.log_out()
         for cleanup in self._session.take_cleanups():
             self._at_close(cleanup)
 

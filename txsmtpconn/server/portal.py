@@ -14,7 +14,9 @@ SCRAM-...              `IProvedUser`: the `on_auth_secret` hook has been satisfi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from twisted.cred.credentials import (
@@ -119,8 +121,9 @@ class PortalAuthentication:
 
     Args:
         portal: With checkers for what the offered mechanisms bring (see the table above).
-        interface: The avatar's interface. The avatar is kept in ``session.data["avatar"]``, and
-            logged out when the client is gone.
+        interface: The avatar's interface. The avatar is kept in ``session.data["avatar"]`` while
+            the authentication counts, and then logged out: when the client is gone, or is another
+            (STARTTLS, XCLIENT).
     """
 
     def __init__(self, portal: Portal, interface: Any) -> None:
@@ -149,8 +152,13 @@ class PortalAuthentication:
             logout()
             raise
         session.data["avatar"] = avatar
-        session.add_cleanup(logout)
+        session.add_logout(partial(_log_out, session, logout))
         return identity
+
+
+def _log_out(session: Session, logout: Callable[[], object]) -> object:
+    session.data.pop("avatar", None)
+    return logout()
 
 
 def _claim(session: Session, credentials: Finished) -> Any:

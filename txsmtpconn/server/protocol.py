@@ -137,6 +137,7 @@ class SMTPServerProtocol(Protocol):
         self._awaiting_handshake = False
         self.session.tls = tls_facts(self._transport)
         self._smtp.tls_established(self._clock.seconds())
+        self._conversation.log_out()
         self._advance()
 
     def readConnectionLost(self) -> None:

@@ -52,7 +52,17 @@ class Session:
         data: For the application; it lasts as long as the connection, over RSET and STARTTLS.
     """
 
-    __slots__ = ("_cleanups", "_session", "data", "host", "id", "peer", "started", "tls")
+    __slots__ = (
+        "_cleanups",
+        "_logouts",
+        "_session",
+        "data",
+        "host",
+        "id",
+        "peer",
+        "started",
+        "tls",
+    )
 
     def __init__(
         self,
@@ -64,6 +74,7 @@ class Session:
     ) -> None:
         self._session = session
         self._cleanups: list[Callable[[], object]] = []
+        self._logouts: list[Callable[[], object]] = []
         self.id = session_id
         self.peer = peer
         self.host = host
@@ -132,6 +143,18 @@ class Session:
         """Return what is to be called now that the client is gone."""
         cleanups, self._cleanups = self._cleanups[::-1], []
         return cleanups
+
+    def add_logout(self, function: Callable[[], object]) -> None:
+        """Have a function called once the client's authentication counts no more.
+
+        That is so after STARTTLS and XCLIENT, which make `identity` None again, and at its end.
+        """
+        self._logouts.append(function)
+
+    def take_logouts(self) -> list[Callable[[], object]]:
+        """Return what is to be called now that the client's authentication counts no more."""
+        logouts, self._logouts = self._logouts[::-1], []
+        return logouts
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.remote_address} {self.protocol}>"
