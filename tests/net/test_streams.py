@@ -370,3 +370,21 @@ def test_the_failure_of_a_source_is_its_own() -> None:
     assert success_result_of(body.read()) == b"x"  # type: ignore[arg-type]
     assert isinstance(failure_result_of(body.read()), OSError)  # type: ignore[arg-type]
     body.close()
+
+
+class _Unreadable(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(5, "of a secret disk")
+
+
+class _Uncountable(list[bytes]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("of a secret list")
+
+
+@pytest.mark.parametrize("message", [_Unreadable(b"x"), _Uncountable([b"x"])])
+def test_a_message_that_fails_at_the_first_look_is_estream(message: Any) -> None:
+    """Who sends it holds a Deferred, and expects no exception of another kind."""
+    with pytest.raises(StreamError, match="the source of the message failed") as caught:
+        message_source(message)
+    assert "secret" not in str(caught.value)

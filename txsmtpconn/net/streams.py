@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IBodyProducer
 
-from txsmtpconn.errors import MessageError, StreamError
+from txsmtpconn.errors import MessageError, SMTPError, StreamError
 from txsmtpconn.net.bodies import (
     CHUNK_SIZE,
     AsyncIterableBody,
@@ -66,7 +66,19 @@ def message_source(message: object) -> MessageSource:
 
     Raises:
         MessageError: The message is empty, or is nothing of the kind.
+        StreamError: It fails at the first look.
     """
+    try:
+        return _source_of(message)
+    except SMTPError:
+        raise
+    except Exception as reason:
+        # Only its class, as for a source that fails later.
+        text = f"the source of the message failed: {type(reason).__name__}"
+        raise StreamError(text, command="API") from reason
+
+
+def _source_of(message: object) -> MessageSource:
     if isinstance(message, bytes):
         return MemorySource(message)
     if isinstance(message, (bytearray, memoryview)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from txsmtpconn import (
     Delivery,
     DNSError,
     RequireTLSError,
+    StreamError,
     TLSError,
     TLSOptions,
 )
@@ -654,6 +656,28 @@ def iterable_file(octets: bytes) -> Any:
     from io import BytesIO
 
     return lambda: BytesIO(octets + b"x" * 100_000)
+
+
+@pytest.mark.parametrize("policy", ["may", "mta-sts"])
+@pytest.mark.parametrize("fails", ["opening", "reading"])
+def test_a_source_that_fails_under_this_look_is_not_in_doubt(
+    world: World, policy: str, fails: str
+) -> None:
+    """Nothing has been sent: it is the same error as without the look."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError
+
+    def source() -> Any:
+        if fails == "opening":
+            raise OSError
+        return Broken(BODY)
+
+    world.server("mx.test", ONE, certificate="server")
+    error = sent(world, policy, source, mta_sts=Published(a_test=ENFORCE))
+    assert isinstance(error, StreamError)
+    assert error.delivery is Delivery.NOT_SENT
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from txsmtpconn.net.bodies import Body, release
 from txsmtpconn.net.streams import MessageSource
@@ -47,8 +47,8 @@ class Once:
 async def waives_tls(source: MessageSource | PreparedMessage) -> bool:
     """Tell whether a message has the header field ``TLS-Required: No`` (RFC 8689 section 5).
 
-    Of a source that can be read once only nothing is known: then the field does not count, and
-    what the recipients' domains demand holds.
+    Of a source that can be read once only, or fails, nothing is known: then the field does not
+    count, and what the recipients' domains demand holds.
     """
     if isinstance(source, PreparedMessage):
         return (source.header("TLS-Required") or "").strip().lower() == "no"
@@ -56,6 +56,16 @@ async def waives_tls(source: MessageSource | PreparedMessage) -> bool:
         return _says_no(source.whole)
     if not source.replayable:
         return False
+    try:
+        return _says_no(await _head_of(source))
+    except CancelledError:
+        raise
+    except Exception:  # noqa: BLE001 - who reads it in order to send it will hear of that
+        return False
+
+
+async def _head_of(source: MessageSource) -> bytes:
+    """Read as much as is looked at."""
     body = source.open()
     try:
         octets = b""
@@ -65,9 +75,9 @@ async def waives_tls(source: MessageSource | PreparedMessage) -> bool:
             if not chunk:
                 break
             octets += chunk
+        return octets
     finally:
         release(body)
-    return _says_no(octets)
 
 
 def _says_no(octets: bytes) -> bool:
