@@ -83,6 +83,13 @@ def test_the_exit_code_is_the_messages_where_nobody_reads_what_became_of_it(
     sink.take()
 
 
+def test_a_directory_is_no_message(tmp_path: Path) -> None:
+    """The error names it."""
+    done = smtpconn("send", "smtp://127.0.0.1:1", str(tmp_path))
+    assert done.returncode == 65
+    assert done.stderr.decode() == f"smtpconn: {tmp_path}: Is a directory\n"
+
+
 def test_letters_that_the_terminal_lacks_are_written_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -48,6 +49,9 @@ class Pieces:
         """
         if path == "-":
             return cls(reactor, os.dup(0))
+        if Path(path).is_dir():
+            # It can be opened, and the first read would not say which.
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return cls(reactor, os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC))
 
     @property
