@@ -425,6 +425,21 @@ def test_malformed_authentication_is_not_traced_either(line: bytes) -> None:
     assert (True, b"AUTH") in [(secret, traced[:4]) for _, traced, secret in client.log]
 
 
+def test_what_goes_on_behind_a_refused_auth_is_not_traced() -> None:
+    """A client that did not wait for our refusal has said its name and password; NOOP ends that."""
+    client = Client()
+    client.says(HELLO + b"FOO\r\nAUTH LOGIN\r\nYW5u\r\naHVudGVyMg==\r\nNOOP\r\nBAR\r\n")
+    said = [(line, secret) for direction, line, secret in client.log if direction == "C"]
+    assert said[1:] == [
+        (b"FOO", False),
+        (b"AUTH LOGIN", False),
+        (b"", True),
+        (b"", True),
+        (b"NOOP", False),
+        (b"BAR", False),
+    ]
+
+
 # -- LMTP
 
 

@@ -43,6 +43,9 @@ _CHUNK: Final = Reading.CHUNK
 class ServerCommands(Introductions):
     """Commands, read and carried out one at a time."""
 
+    #: For the trace: whether what is no command may be somebody's response to AUTH.
+    _secrets_follow = False
+
     def _read(self, now: float) -> bool:
         """Read what stands at the front of the backlog; False if it is not all there yet."""
         reading = self.reading
@@ -70,22 +73,25 @@ class ServerCommands(Introductions):
             command = parse_command(line)
         except CommandError as error:
             if self._trace is not None:
-                self._trace_command(self._trace, line)
+                self._trace_command(self._trace, line, understood=False)
             self._refuse(error.reply)
             if line[:4].upper() == b"BDAT":
                 # Nobody knows how many octets of mail data follow, to be taken for commands.
                 self._leave()
             return True
         if self._trace is not None:
-            self._trace_command(self._trace, line)
+            known = not isinstance(command, commands.Unknown) or command.verb in self._PRIVATE
+            self._trace_command(self._trace, line, understood=known)
         self._obey(command, now)
         return True
 
-    @staticmethod
-    def _trace_command(trace: Trace, line: bytes) -> None:
+    def _trace_command(self, trace: Trace, line: bytes, *, understood: bool) -> None:
         if line[:4].upper() != b"AUTH":
-            trace(Direction.SENT, line, False)
+            # A client that did not wait for our refusal of AUTH goes on with its responses.
+            secret = self._secrets_follow = self._secrets_follow and not understood
+            trace(Direction.SENT, b"" if secret else line, secret)
             return
+        self._secrets_follow = True
         # What follows the mechanism is a secret even where the line is none that we understand.
         verb, *words = line.split(None, 2)
         if len(verb) > 4:
