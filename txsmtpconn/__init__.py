@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from txsmtpconn.client import ConnectionOptions as ConnectionOptions
     from txsmtpconn.client import Credentials as Credentials
-    from txsmtpconn.client import OAuth2TokenProvider as OAuth2TokenProvider
     from txsmtpconn.client import SMTPConnection as SMTPConnection
     from txsmtpconn.client import SMTPConnectionFactory as SMTPConnectionFactory
     from txsmtpconn.client import connect as connect
+    from txsmtpconn.client.oauth2 import OAuth2TokenProvider as OAuth2TokenProvider
     from txsmtpconn.client.proxy import ProxyOptions as ProxyOptions
     from txsmtpconn.envelope import DSN as DSN
     from txsmtpconn.envelope import Envelope as Envelope
@@ -64,10 +64,10 @@ _HOMES = {
         "connect",
         "ConnectionOptions",
         "Credentials",
-        "OAuth2TokenProvider",
         "SMTPConnection",
         "SMTPConnectionFactory",
     ),
+    "txsmtpconn.client.oauth2": ("OAuth2TokenProvider",),
     "txsmtpconn.client.proxy": ("ProxyOptions",),
     "txsmtpconn.envelope": ("DSN", "Envelope", "Recipient"),
     "txsmtpconn.errors": (

@@ -20,7 +20,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.client.authority import URL, World, token
 from txsmtpconn import ConfigError, OAuth2Error, OAuth2TokenProvider, SendCancelled, TLSOptions
-from txsmtpconn.client import AccessToken
+from txsmtpconn.client.grants import AccessToken
 from txsmtpconn.testing import CertificateZoo, failure_result_of, no_result_of
 
 KEY = rsa.generate_private_key(65537, 2048)

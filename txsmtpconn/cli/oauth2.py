@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from txsmtpconn.cli.secrets import secret, text_of
-from txsmtpconn.client import OAuth2TokenProvider, proxy
-from txsmtpconn.client.oauth2 import GOOGLE_TOKEN_URL
+from txsmtpconn.client import proxy
+from txsmtpconn.client.oauth2 import GOOGLE_TOKEN_URL, OAuth2TokenProvider
 from txsmtpconn.client.proxy import ProxyOptions
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.https import https_url
