@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -135,7 +136,7 @@ class Login:
         if credentials.complete or credentials.secret_kind is not Secret.NONE:
             return credentials.complete
         if named is not None:
-            return with_mechanism(credentials, named).complete
+            return replace(credentials, mechanism=named).complete
         return self._line.session.secure and has_own_certificate(self._line.transport)
 
     def _named(self, credentials: Credentials) -> str | None:
@@ -247,11 +248,6 @@ class Login:
     def _cancel(self, _: Deferred[Any]) -> None:
         self.fail(SendCancelled("the login was cancelled", command="API"))
         self._line.leave(self)
-
-
-def with_mechanism(credentials: Credentials, name: str) -> Credentials:
-    """Return the same credentials for this mechanism."""
-    return Credentials(credentials.user, mechanism=name, authzid=credentials.authzid)
 
 
 def _nothing_fits(offered: tuple[str, ...], refused: dict[str, Reply]) -> SMTPError:

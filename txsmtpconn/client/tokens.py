@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -47,10 +48,4 @@ async def awaited(given: Any) -> Any:
 def with_token(credentials: Credentials, token: str) -> Credentials:
     """Return credentials that hold this token in place of their provider."""
     user = credentials.user or getattr(credentials.token_provider, "user", None)
-    return Credentials(
-        user,
-        credentials.password,
-        access_token=token,
-        mechanism=credentials.mechanism,
-        authzid=credentials.authzid,
-    )
+    return replace(credentials, user=user, access_token=token, expires=None, token_provider=None)
