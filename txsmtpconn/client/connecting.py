@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
-from twisted.internet.interfaces import IConnector, IReactorTime
+from twisted.internet.interfaces import IConnector
 from twisted.python.failure import Failure
 
 from txsmtpconn.client.factory import SMTPConnectionFactory
@@ -61,7 +61,7 @@ def connect_with(reactor: Any, options: ConnectionOptions) -> Deferred[SMTPConne
 
 async def _connect(reactor: Any, options: ConnectionOptions) -> SMTPConnection:
     if options.transport is not None:
-        connection = SMTPConnection(reactor, options, clock=_clock_of(reactor))
+        connection = SMTPConnection(reactor, options)
         _adopt(reactor, connection, options)
     else:
         connection = await _reach(reactor, options)
@@ -104,10 +104,6 @@ def _out_of_time(options: ConnectionOptions) -> SMTPError:
 
 def _cancelled() -> SMTPError:
     return SendCancelled("connecting was cancelled", command="CONN")
-
-
-def _clock_of(reactor: Any) -> IReactorTime | None:
-    return reactor if IReactorTime.providedBy(reactor) else None
 
 
 def _adopt(reactor: Any, connection: SMTPConnection, options: ConnectionOptions) -> None:

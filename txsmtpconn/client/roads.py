@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -16,6 +14,7 @@ from txsmtpconn.client import proxy
 from txsmtpconn.client.hosts import failure_words, host_endpoint, is_dialled
 from txsmtpconn.client.options import ConnectionOptions
 from txsmtpconn.errors import DeadlineError, DNSError, SMTPError, SocketError, TLSError
+from txsmtpconn.net.openssl import is_of_tls
 
 
 def endpoint_for(reactor: Any, options: ConnectionOptions) -> IStreamClientEndpoint:
@@ -73,7 +72,7 @@ def connection_error(failure: Failure, options: ConnectionOptions) -> SMTPError:
         found = DNSError(f"{where}: the name does not resolve", command="CONN")
     elif isinstance(reason, (error.TimeoutError, error.TCPTimedOutError)):
         found = DeadlineError(f"{where}: no connection in time", command="CONN")
-    elif isinstance(reason, (SSL.Error, VerificationError)):
+    elif is_of_tls(reason):
         found = TLSError(f"{where}: the TLS handshake failed", command="CONN")
     else:
         found = SocketError(f"{where}: {failure_words(reason)}", command="CONN")

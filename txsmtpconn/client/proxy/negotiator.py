@@ -19,6 +19,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txsmtpconn.client.line import abort
 from txsmtpconn.client.proxy.handshake import Handshake, broken
 from txsmtpconn.client.proxy.tunnel import Tunnel
 from txsmtpconn.errors import ProxyError, SMTPError
@@ -63,9 +64,7 @@ class Negotiator(Protocol):
     def give_up(self) -> None:
         """Drop the connection that there is, or will be."""
         self._over = True
-        transport: Any = self.transport
-        if transport is not None:
-            (getattr(transport, "abortConnection", None) or transport.loseConnection)()
+        abort(self.transport)
 
     # -- what the transport says
 

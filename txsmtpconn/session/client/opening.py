@@ -175,7 +175,7 @@ class Opening:
             # It came in clear, so anybody may have sent it (RFC 3207 section 4.2).
             error = ProtocolError(
                 "something came behind the server's agreement to STARTTLS",
-                response=residue[:512].decode("utf-8", "backslashreplace"),
+                response=self._conversation.readable(residue),
                 command="STARTTLS",
             )
             self._conversation.end(error)
