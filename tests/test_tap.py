@@ -114,6 +114,7 @@ def test_the_password_comes_from_a_file_or_the_environment(
         (["--spool=x", UPSTREAM, "--certificate=/no/such.pem"], "such.pem"),
         (["--spool=x", UPSTREAM, "--private-key=k.pem"], "certificate"),
         (["--spool=x", UPSTREAM, "--listen=nonsense:1:interface=127.0.0.1"], "nonsense"),
+        (["--spool=x", UPSTREAM, "--listen=tcp:65536:interface=127.0.0.1"], "tcp:65536"),
     ],
     ids=str,
 )

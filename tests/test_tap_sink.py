@@ -69,6 +69,8 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
     [
         (["--listen=nonsense:1"], "nonsense"),
         (["--listen=tcp:port"], "tcp:port"),
+        (["--listen=tcp:99999999"], "tcp:99999999"),
+        (["--listen=tcp6:port=-5"], "0 to 65535"),
         (["--max-size=-1"], "--max-size"),
         (["--max-size=x"], "x"),
         (["--private-key=key.pem"], "--certificate"),
@@ -93,6 +95,7 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--web-host=sink.test"], "--web"),
         (["--web-remote"], "--web"),
         (["--web", "--web-listen=nonsense:1"], "nonsense"),
+        (["--web", "--web-listen=tcp:65536:interface=127.0.0.1"], "tcp:65536"),
         (["--web", "--web-listen=tcp:8025"], "not on loopback"),
         (["--web", "--web-listen=tcp:8025:interface=0.0.0.0"], "not on loopback"),
         (["--web", "--web-listen=tcp:8025:interface=192.0.2.1"], "not on loopback"),

@@ -41,10 +41,15 @@ class EndpointService(Service):
         self._endpoints = []
         for description in endpoints:
             try:
-                self._endpoints.append((description, serverFromString(reactor, description)))
+                endpoint = serverFromString(reactor, description)
             except Exception as error:
                 # The parser of each kind of endpoint has exceptions of its own.
                 raise ConfigError(f"cannot listen on {description!r}: {error}") from error
+            # Twisted's own endpoints find that out when they listen, where it is a traceback.
+            port = getattr(endpoint, "_port", None)
+            if isinstance(port, int) and not 0 <= port <= 65535:
+                raise ConfigError(f"cannot listen on {description!r}: a port is 0 to 65535")
+            self._endpoints.append((description, endpoint))
 
     @property
     def addresses(self) -> list[IAddress]:
