@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 
+from tests.net.handshaking import shake
 from txsmtpconn.net.channel import channel_bindings, has_own_certificate
 from txsmtpconn.testing import CertificateZoo
 
@@ -43,20 +44,6 @@ def pair(zoo: CertificateZoo, name: str = "server", *, tls_1_3: bool = True) -> 
         ends.append(connection)
     shake(*ends)
     return Transport(ends[0]), Transport(ends[1])
-
-
-def shake(*ends: SSL.Connection) -> None:
-    """Let two connections shake hands."""
-    for _ in range(6):
-        for one, other in (ends, ends[::-1]):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(1 << 16))
-            except SSL.WantReadError:
-                pass
 
 
 def digest(zoo: CertificateZoo, name: str) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
+from tests.net.handshaking import shake
 from txsmtpconn import ConfigError, TLSError
 from txsmtpconn.net.identity import (
     Fingerprint,
@@ -32,16 +33,7 @@ def handshake(zoo: CertificateZoo, certificate: str, options: TLSOptions) -> SSL
     server.set_accept_state()
     client = options.client_connections("mx.test").clientConnectionForTLS(None)
     client.set_connect_state()
-    for _ in range(8):
-        for one, other in ((client, server), (server, client)):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(65536))
-            except SSL.WantReadError:
-                pass
+    shake(client, server)
     return client
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
+from tests.net.handshaking import shake
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.certificates import CertificateNames
 from txsmtpconn.net.server_tls import ServerTLS
@@ -29,16 +30,7 @@ def shake_hands(
         client.set_tlsext_host_name(name.encode())
     client.set_connect_state()
     server.set_accept_state()
-    for _ in range(4):
-        for one, other in ((client, server), (server, client)):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(65536))
-            except SSL.WantReadError:
-                pass
+    shake(client, server)
     return client, server
 
 
