@@ -6,7 +6,7 @@ import io
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -37,14 +37,6 @@ from txsmtpconn.wire.reply import Reply
 
 MESSAGE = b"From: a@x.test\nTo: b@y.test\nBcc: c@y.test\nSubject: hi\n\n.hello\n"
 SENT = b"From: a@x.test\r\nTo: b@y.test\r\nSubject: hi\r\n\r\n.hello\r\n"
-
-
-@pytest.fixture(scope="module")
-def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSink]:
-    """One sink for all tests here."""
-    running = RunningSink(tmp_path_factory.mktemp("sink"))
-    yield running
-    running.stop()
 
 
 def test_send_a_file_to_whom_its_header_names(sink: RunningSink, tmp_path: Path) -> None:

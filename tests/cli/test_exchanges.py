@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,6 @@ from txsmtpconn.testing import CertificateZoo
 
 LOOPBACK = "--allow-network=127.0.0.0/8"
 MESSAGE = b"From: a@x.test\r\nTo: b@[127.0.0.1]\r\n\r\nhello\r\n"
-
-
-@pytest.fixture(scope="module")
-def sink(
-    certificate_zoo: CertificateZoo, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningSink]:
-    """A sink that offers STARTTLS."""
-    files = certificate_zoo["server"]
-    running = RunningSink(
-        tmp_path_factory.mktemp("sink"),
-        *(f"--certificate={files.chain}", f"--private-key={files.key}"),
-    )
-    yield running
-    running.stop()
 
 
 def told(*arguments: str) -> SMTPTransport:
@@ -106,14 +91,16 @@ def test_what_is_for_exchanges_is_for_no_server() -> None:
         assert words in done.stderr
 
 
-def test_a_message_goes_to_a_next_hop(sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
+def test_a_message_goes_to_a_next_hop(
+    tls_sink: RunningSink, certificate_zoo: CertificateZoo
+) -> None:
     """Under TLS as its policy says, from a pipe that cannot be read twice."""
-    hop = f"mx:[localhost]:{sink.port}"
+    hop = f"mx:[localhost]:{tls_sink.port}"
     trust = f"--ca-file={certificate_zoo.ca}"
     done = smtpconn("send", hop, LOOPBACK, trust, "--tls-policy=secure", given=MESSAGE)
     assert done.returncode == 0, done.stderr
     assert b"accepted" in done.stdout
-    message, facts = sink.take()
+    message, facts = tls_sink.take()
     assert message == MESSAGE
     assert facts["rcpt_to"] == ["b@[127.0.0.1]"]
     refused = smtpconn(
@@ -121,21 +108,21 @@ def test_a_message_goes_to_a_next_hop(sink: RunningSink, certificate_zoo: Certif
     )
     assert refused.returncode == 75
     assert b"ETLS" in refused.stderr
-    assert not list(sink.kept.glob("*.eml"))
+    assert not list(tls_sink.kept.glob("*.eml"))
 
 
-def test_verify_tries_the_next_hop(sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
+def test_verify_tries_the_next_hop(tls_sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
     """And tells the addresses that were tried, and what the host showed that took us."""
-    hop = f"mx:[localhost]:{sink.port}"
+    hop = f"mx:[localhost]:{tls_sink.port}"
     done = smtpconn("verify", "--json", hop, LOOPBACK, f"--ca-file={certificate_zoo.ca}")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["server"]["next_hop"] == hop
-    assert found["addresses"]["used"] == {"host": "127.0.0.1", "port": sink.port}
+    assert found["addresses"]["used"] == {"host": "127.0.0.1", "port": tls_sink.port}
     assert "localhost" in found["tls"]["certificate"]["names"]
     assert found["extensions"]["SIZE"]
     assert found["error"] is None
-    tried = {"host": "127.0.0.1", "port": sink.port, "outcome": "connected"}
+    tried = {"host": "127.0.0.1", "port": tls_sink.port, "outcome": "connected"}
     assert tried in found["addresses"]["tried"]
     everybody = smtpconn("verify", "mx:")
     assert everybody.returncode == 78

@@ -102,14 +102,6 @@ def test_a_file_needs_no_reactor(tmp_path: Path) -> None:
         assert success_result_of(pieces.read()) == b""
 
 
-@pytest.fixture(scope="module")
-def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSink]:
-    """One sink for all tests here."""
-    running = RunningSink(tmp_path_factory.mktemp("sink"))
-    yield running
-    running.stop()
-
-
 def test_a_pipe_that_falls_silent_is_given_up(sink: RunningSink) -> None:
     """The reactor goes on while the message does not come: its timer ends the attempt."""
     url = f"smtp://127.0.0.1:{sink.port}?block_timeout=0.5&socket_timeout=0.5"

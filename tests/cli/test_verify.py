@@ -19,20 +19,6 @@ from txsmtpconn.testing import CertificateZoo, failure_result_of
 
 
 @pytest.fixture(scope="module")
-def sink(
-    certificate_zoo: CertificateZoo, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningSink]:
-    """A sink that offers STARTTLS."""
-    files = certificate_zoo["server"]
-    running = RunningSink(
-        tmp_path_factory.mktemp("sink"),
-        *("--name=mx.test", f"--certificate={files.chain}", f"--private-key={files.key}"),
-    )
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def socks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """Twisted's own SOCKS proxy."""
     running = RunningService(
@@ -45,12 +31,17 @@ def socks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 
 
 def test_all_of_it_as_json(
-    sink: RunningSink, socks: RunningService, certificate_zoo: CertificateZoo
+    tls_sink: RunningSink, socks: RunningService, certificate_zoo: CertificateZoo
 ) -> None:
     """Through a proxy, under TLS, logged in: each fact under its name."""
     proxy = f"socks4a://127.0.0.1:{socks.port}"
     done = smtpconn(
-        *("verify", f"smtp://alice@localhost:{sink.port}?require_tls=true", "--json", "--verbose"),
+        *(
+            "verify",
+            f"smtp://alice@localhost:{tls_sink.port}?require_tls=true",
+            "--json",
+            "--verbose",
+        ),
         *(f"--proxy={proxy}", f"--ca-file={certificate_zoo.ca}"),
         password="wonderland",
     )
@@ -58,7 +49,7 @@ def test_all_of_it_as_json(
     assert b"C: EHLO" in done.stderr
     assert b"wonderland" not in done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    assert found["server"] == {"host": "localhost", "port": sink.port, "proxy": proxy}
+    assert found["server"] == {"host": "localhost", "port": tls_sink.port, "proxy": proxy}
     at_proxy = {"host": "127.0.0.1", "port": socks.port}
     assert found["addresses"] == {
         "tried": [at_proxy | {"outcome": "connected"}],
@@ -78,14 +69,16 @@ def test_all_of_it_as_json(
     assert found["error"] is None
 
 
-def test_all_of_it_as_text(sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
+def test_all_of_it_as_text(tls_sink: RunningSink, certificate_zoo: CertificateZoo) -> None:
     """One fact a line."""
-    done = smtpconn(*("verify", f"smtp://localhost:{sink.port}", f"--ca-file={certificate_zoo.ca}"))
+    done = smtpconn(
+        *("verify", f"smtp://localhost:{tls_sink.port}", f"--ca-file={certificate_zoo.ca}")
+    )
     assert done.returncode == 0, done.stderr
     lines = {
         line[:16].strip(): line[16:] for line in done.stdout.decode().splitlines() if line.strip()
     }
-    assert lines["connected to"] == f"127.0.0.1 port {sink.port}"
+    assert lines["connected to"] == f"127.0.0.1 port {tls_sink.port}"
     assert lines["TLS"].startswith("TLSv1.")
     assert "mx.test" in lines["names"]
     assert lines["valid"].count(" to ") == 1
@@ -93,9 +86,9 @@ def test_all_of_it_as_text(sink: RunningSink, certificate_zoo: CertificateZoo) -
     assert lines["login"] == "not tried"
 
 
-def test_what_was_found_is_told_where_the_login_fails(sink: RunningSink) -> None:
+def test_what_was_found_is_told_where_the_login_fails(tls_sink: RunningSink) -> None:
     """In both forms; the error goes to standard error too, and the password nowhere."""
-    url = f"smtp://alice@localhost:{sink.port}"
+    url = f"smtp://alice@localhost:{tls_sink.port}"
     for form in ([], ["--json"]):
         done = smtpconn("verify", url, "--no-verify", *form, password="hunter2")
         assert done.returncode == 77
