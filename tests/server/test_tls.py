@@ -165,6 +165,26 @@ def client_tls(zoo: CertificateZoo, own: str | None) -> Any:
     return TLSOptions(ca_file=zoo.ca, **mine).client_connections("localhost")
 
 
+def shown_certificate(
+    zoo: CertificateZoo, hooks: Any, own: str | None, **options: Any
+) -> tuple[Meeting, Any]:
+    """A server that takes certificates for EXTERNAL, and a client in TLS that shows one."""
+    files = zoo["server"]
+    meeting = Meeting(
+        hooks,
+        tls_cert_file=files.chain,
+        tls_key_file=files.key,
+        tls_client_ca_file=zoo.ca,
+        auth_mechanisms=["EXTERNAL"],
+        **options,
+    )
+    hand = meeting.hand()
+    meeting.says(hand, HELLO + b"STARTTLS\r\n")
+    hand.transport.startTLS(client_tls(zoo, own))
+    meeting.network.settle()
+    return meeting, hand
+
+
 def test_whose_certificate_it_is(certificate_zoo: CertificateZoo) -> None:
     """EXTERNAL: the hook finds the identity in a certificate that an authority of ours signed."""
 
@@ -173,19 +193,8 @@ def test_whose_certificate_it_is(certificate_zoo: CertificateZoo) -> None:
             assert credentials.mechanism == "EXTERNAL"
             return session.tls.names.emails[0]
 
-    files = certificate_zoo["server"]
     hooks = Certified()
-    meeting = Meeting(
-        hooks,
-        tls_cert_file=files.chain,
-        tls_key_file=files.key,
-        tls_client_ca_file=certificate_zoo.ca,
-        auth_mechanisms=["EXTERNAL"],
-    )
-    hand = meeting.hand()
-    meeting.says(hand, HELLO + b"STARTTLS\r\n")
-    hand.transport.startTLS(client_tls(certificate_zoo, "client"))
-    meeting.network.settle()
+    meeting, hand = shown_certificate(certificate_zoo, hooks, "client")
     assert b"AUTH EXTERNAL\r\n" in meeting.says(hand, HELLO)
     assert codes(meeting.says(hand, b"AUTH EXTERNAL =\r\n")) == [235]
     session = hooks.sessions[-1]
@@ -199,25 +208,15 @@ def test_a_certificate_is_not_that_of_whom_its_owner_speaks_for(
     certificate_zoo: CertificateZoo,
 ) -> None:
     """Who comes by way of a proxy does not authenticate as that proxy."""
-    files = certificate_zoo["server"]
 
     class Trusting(Recording):
         def on_auth(self, session: Any, credentials: Any) -> str:
             return "anybody"
 
     hooks = Trusting()
-    meeting = Meeting(
-        hooks,
-        tls_cert_file=files.chain,
-        tls_key_file=files.key,
-        tls_client_ca_file=certificate_zoo.ca,
-        auth_mechanisms=["EXTERNAL"],
-        xclient_networks=["127.0.0.1"],
+    meeting, hand = shown_certificate(
+        certificate_zoo, hooks, "client", xclient_networks=["127.0.0.1"]
     )
-    hand = meeting.hand()
-    meeting.says(hand, HELLO + b"STARTTLS\r\n")
-    hand.transport.startTLS(client_tls(certificate_zoo, "client"))
-    meeting.network.settle()
     assert hooks.sessions[-1].tls.verified
     meeting.says(hand, HELLO + b"XCLIENT ADDR=192.0.2.7\r\n")
     assert codes(meeting.says(hand, HELLO + b"AUTH EXTERNAL =\r\n")) == [250, 535]
@@ -232,23 +231,12 @@ def test_a_certificate_that_proves_nothing(
     certificate_zoo: CertificateZoo, own: str | None
 ) -> None:
     """None, and EXTERNAL is refused; a stranger's, and there is no session at all."""
-    files = certificate_zoo["server"]
 
     class Trusting(Recording):
         def on_auth(self, session: Any, credentials: Any) -> str:
             return "anybody"
 
-    meeting = Meeting(
-        Trusting(),
-        tls_cert_file=files.chain,
-        tls_key_file=files.key,
-        tls_client_ca_file=certificate_zoo.ca,
-        auth_mechanisms=["EXTERNAL"],
-    )
-    hand = meeting.hand()
-    meeting.says(hand, HELLO + b"STARTTLS\r\n")
-    hand.transport.startTLS(client_tls(certificate_zoo, own))
-    meeting.network.settle()
+    meeting, hand = shown_certificate(certificate_zoo, Trusting(), own)
     if own is None:
         assert codes(meeting.says(hand, HELLO + b"AUTH EXTERNAL =\r\n")) == [250, 535]
         meeting.ends()
