@@ -25,7 +25,7 @@ class Consultation:
 
     _log = Logger()
 
-    __slots__ = ("_broken", "_declined", "_go_on", "_pending", "_unwanted")
+    __slots__ = ("_broken", "_declined", "_go_on", "_pending")
 
     def __init__(
         self,
@@ -37,7 +37,6 @@ class Consultation:
         self._go_on = go_on
         self._broken = broken
         self._pending: Deferred[Any] | None = None
-        self._unwanted: Callable[[Any], None] | None = None
 
     def ask(
         self,

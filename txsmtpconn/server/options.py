@@ -207,12 +207,7 @@ class ServerOptions:
 
     def _settle_tls(self) -> None:
         if self.tls_cert_file is None:
-            for name in (
-                "tls_key_file",
-                "tls_sni",
-                "tls_client_ca_file",
-                "tls_client_certificates",
-            ):
+            for name in _WITH_CERTIFICATE:
                 if getattr(self, name):
                     raise ConfigError(f"{name} needs tls_cert_file")
         else:

@@ -68,20 +68,20 @@ class Tally:
     def admits_domain(self, address: str) -> bool:
         """Tell whether a recipient's domain is one of those of this session, or may become one."""
         most = self._rules.max_recipient_domains
-        return (
-            most is None
-            or len(self._domains) < most
-            or address.rpartition("@")[2].lower() in self._domains
-        )
+        return most is None or len(self._domains) < most or _domain_of(address) in self._domains
 
     def recipient(self, address: str) -> None:
         """Take note of an accepted recipient (RFC 9422, RCPTDOMAINMAX)."""
         if self._rules.max_recipient_domains is not None:
-            self._domains.add(address.rpartition("@")[2].lower())
+            self._domains.add(_domain_of(address))
 
     def message(self) -> None:
         """Forgive idle commands: a message came through."""
         self._idle = 0
+
+
+def _domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
 
 
 class DataPace:
