@@ -21,7 +21,7 @@ from txsmtpconn.server.hooks import DiscardingSink, Hook, Hooks, settled
 from txsmtpconn.sink.record import RECORD
 from txsmtpconn.sink.rulebook import RuleBook
 from txsmtpconn.sink.ruledsession import RuledProtocol
-from txsmtpconn.sink.ruledtaking import RuledTaking, concerned
+from txsmtpconn.sink.ruledtaking import RuledTaking, answer_of, concerned
 from txsmtpconn.sink.rules import NOBODY
 from txsmtpconn.wire.reply import Reply
 
@@ -151,8 +151,7 @@ class RuledFactory(SMTPServerFactory):
 
 async def _ask_after(effects: Awaitable[None], hook: Hook | None, arguments: Any) -> Any:
     await effects
-    answer = None if hook is None else settled(hook(*arguments))
-    return await answer if isinstance(answer, Deferred) else answer
+    return None if hook is None else await answer_of(hook(*arguments))
 
 
 def _taking(

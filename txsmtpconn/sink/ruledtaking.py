@@ -130,7 +130,7 @@ class RuledTaking:
 
     async def _finish(self, effects: Sequence[Effect]) -> Any:
         await self._carry_out(effects)
-        return await _answer(self._take(self._rcpt_to))
+        return await answer_of(self._take(self._rcpt_to))
 
     async def _finish_for_each(self) -> Any:
         common = {role: names for role, names in self._who.items() if role != "rcpt"}
@@ -154,7 +154,7 @@ class RuledTaking:
         if not taken:
             self._taker.abort(SMTPRejection(554, "5.7.1", "refused for every recipient"))
             return refusals
-        consent = await _answer(self._take(taken))
+        consent = await answer_of(self._take(taken))
         if isinstance(consent, Sequence):
             return consent
         return [consent if refusal is None else refusal for refusal in refusals]
@@ -163,7 +163,7 @@ class RuledTaking:
         last = effects[-1] if effects else None
         if isinstance(last, Drop) and last.taken:
             await self._protocol.carry_out(effects[:-1])
-            await _answer(self._take(self._rcpt_to))
+            await answer_of(self._take(self._rcpt_to))
             effects = effects[-1:]
         await self._protocol.carry_out(effects)
 
@@ -184,6 +184,7 @@ def concerned(session: Session, envelope: Envelope) -> dict[str, Collection[str]
     return who
 
 
-async def _answer(result: Any) -> Any:
+async def answer_of(result: Any) -> Any:
+    """Return what an application says, now or later."""
     result = settled(result)
     return await result if isinstance(result, Deferred) else result
