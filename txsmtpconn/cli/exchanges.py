@@ -7,6 +7,7 @@ from typing import Any
 
 from txsmtpconn.cli.secrets import text_of
 from txsmtpconn.cli.server import with_switches
+from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.transport import SMTPTransport
@@ -53,9 +54,8 @@ def expect_no_exchanges(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: One of them is given.
     """
-    for name in ("tls_policy", "tls_policies", "dnssec", "allow_network"):
-        if getattr(arguments, name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} is for mx: and srv:")
+    names = ("tls_policy", "tls_policies", "dnssec", "allow_network")
+    expect_none(arguments, names, "is for mx: and srv:")
 
 
 def transport_to(arguments: argparse.Namespace, reactor: Any) -> SMTPTransport:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from txsmtpconn.cli.secrets import secret, text_of
+from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client import proxy
 from txsmtpconn.client.oauth2 import GOOGLE_TOKEN_URL, OAuth2TokenProvider
 from txsmtpconn.client.proxy import ProxyOptions
@@ -82,11 +83,7 @@ def provider_of(
             "on_token": _keeper(arguments.refresh_token_file),
         }
     if not given:
-        for name in _MORE:
-            if getattr(arguments, name) is not None:
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} needs --client-id or --service-account-file"
-                )
+        expect_none(arguments, _MORE, "needs --client-id or --service-account-file")
         return None
     for name in ("token_url", "scope"):
         if getattr(arguments, name) is not None:

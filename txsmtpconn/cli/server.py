@@ -11,6 +11,7 @@ from twisted.logger import Logger, textFileLogObserver
 
 from txsmtpconn.cli.oauth2 import add_oauth2, provider_of
 from txsmtpconn.cli.secrets import secret
+from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client import ConnectionOptions, Credentials
 from txsmtpconn.client.options import make_options
 from txsmtpconn.client.proxy import ProxyOptions
@@ -189,9 +190,7 @@ def _credentials(
     proxy: ProxyOptions | None,
 ) -> Credentials | None:
     if named is None:
-        for name in _OF_A_USER:
-            if getattr(arguments, name) is not None:
-                raise ConfigError(f"--{name.replace('_', '-')} needs a user in the URL")
+        expect_none(arguments, _OF_A_USER, "needs a user in the URL")
         nobody = Credentials(mechanism=mechanism)
         return nobody if mechanism is not None and nobody.complete else None
     if named.password is not None:
@@ -239,9 +238,7 @@ def _proof(
 
 def _proxy(arguments: argparse.Namespace, told: str | None) -> ProxyOptions | None:
     if told is None:
-        for name in ("proxy_password_file", "proxy_ca_file"):
-            if getattr(arguments, name) is not None:
-                raise ConfigError(f"--{name.replace('_', '-')} needs --proxy")
+        expect_none(arguments, ("proxy_password_file", "proxy_ca_file"), "needs --proxy")
         return None
     proxy = ProxyOptions.from_url(told)
     if proxy.password is not None:
