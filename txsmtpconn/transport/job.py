@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from txsmtpconn.client.calls import restated
 from txsmtpconn.client.protocol import SMTPConnection
@@ -267,3 +268,14 @@ class Part:
             for place, each in zip(self.all_places, self.outcomes(outcome), strict=True)
             if each.delivery is Delivery.NOT_SENT and isinstance(each.error, OF_THE_CONNECTION)
         ]
+
+
+def error_of(failure: Failure) -> SMTPError:
+    """Return an error of ours for whatever went wrong."""
+    reason = failure.value
+    if isinstance(reason, SMTPError):
+        return reason
+    # A fault of somebody's code: nobody knows how far it came.
+    error = SMTPError(f"sending failed: {type(reason).__name__}", delivery=Delivery.IN_DOUBT)
+    error.__cause__ = reason
+    return error

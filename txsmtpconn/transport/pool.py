@@ -29,15 +29,15 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import DeadlineError, PoolError, SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.deadline import Deadline
-from txsmtpconn.net.streams import message_source
-from txsmtpconn.outcome import Delivery, SendResult
+from txsmtpconn.outcome import SendResult
 from txsmtpconn.transport.breaker import Breaker
+from txsmtpconn.transport.closing import give_up_after
 from txsmtpconn.transport.figures import Counts, PoolFigures
-from txsmtpconn.transport.job import OF_THE_CONNECTION, Message, Part
+from txsmtpconn.transport.job import OF_THE_CONNECTION, Message, Part, error_of
 from txsmtpconn.transport.member import Member
 from txsmtpconn.transport.opening import Open
 from txsmtpconn.transport.options import PoolOptions
-from txsmtpconn.transport.prepared import PreparedMessage
+from txsmtpconn.transport.prepared import source_of
 from txsmtpconn.transport.rate import Rate
 from txsmtpconn.transport.roster import Roster
 
@@ -159,7 +159,7 @@ class Pool:
         if refusal is not None:
             return fail(refusal)
         try:
-            source = message if isinstance(message, PreparedMessage) else message_source(message)
+            source = source_of(message)
         except SMTPError as error:
             return fail(error)
         self._serial += 1
@@ -181,14 +181,7 @@ class Pool:
             A Deferred that fires when the last connection is gone. It never errbacks.
         """
         self._closing = self._observed = True
-        if timeout is not None:
-            call = self._clock.callLater(max(0.0, timeout), self._drop_all)
-
-            def disarm(_: None) -> None:
-                if call.active():
-                    call.cancel()
-
-            self._closed.wait().addCallback(disarm)
+        give_up_after(self._clock, timeout, self._drop_all, self._closed.wait())
         done = self._closed.wait()
         self._dispatch()
         return done
@@ -327,7 +320,7 @@ class Pool:
         member.parts.remove(part)
         part.sending = None
         now = member.idle_since = self._clock.seconds()
-        outcome = result if isinstance(result, SendResult) else _error_of(result)
+        outcome = result if isinstance(result, SendResult) else error_of(result)
         troubled = part.tells_of_connection(outcome)
         if troubled:
             member.retiring = True
@@ -390,14 +383,3 @@ def _closed() -> SMTPError:
 def _was_answered(outcome: SendResult | SMTPError) -> bool:
     """Tell whether the server has said something about the message."""
     return isinstance(outcome, SendResult) or outcome.reply is not None
-
-
-def _error_of(failure: Failure) -> SMTPError:
-    """Return an error of ours for whatever went wrong."""
-    reason = failure.value
-    if isinstance(reason, SMTPError):
-        return reason
-    # A fault of somebody's code: nobody knows how far it came.
-    error = SMTPError(f"sending failed: {type(reason).__name__}", delivery=Delivery.IN_DOUBT)
-    error.__cause__ = reason
-    return error

@@ -80,6 +80,15 @@ class PreparedMessage:
         return self._seven_bit
 
 
+def source_of(message: object) -> MessageSource | PreparedMessage:
+    """Return where the octets of a message come from.
+
+    Raises:
+        MessageError, StreamError: See `message_source`.
+    """
+    return message if isinstance(message, PreparedMessage) else message_source(message)
+
+
 def prepare(
     message: object,
     *,

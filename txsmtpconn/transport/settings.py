@@ -95,7 +95,7 @@ def make_settings(
         raise ConfigError(str(reason)) from reason
     if connection.transport is not None:
         raise ConfigError("a transport makes its connections itself: option transport is for one")
-    return Settings(connection, _settled(pool))
+    return Settings(connection, pool_options(pool))
 
 
 def merged(given: dict[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,9 +135,20 @@ def pool_of(given: dict[str, Any], pool: PoolOptions | bool | None) -> PoolOptio
     return PoolOptions(**named) if wanted else False
 
 
-def _settled(pool: PoolOptions | bool | None) -> PoolOptions | None:
+def pool_options(
+    pool: PoolOptions | bool | None, usual: PoolOptions | None = None
+) -> PoolOptions | None:
+    """Return what a pool is told; None for no pool.
+
+    Args:
+        pool: As it was given.
+        usual: What True stands for; None for the defaults.
+
+    Raises:
+        ConfigError: It is something else.
+    """
     if pool is True:
-        return PoolOptions()
+        return PoolOptions() if usual is None else usual
     if pool is None or pool is False:
         return None
     if not isinstance(pool, PoolOptions):

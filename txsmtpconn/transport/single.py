@@ -12,10 +12,11 @@ from txsmtpconn.client.waiters import Waiters
 from txsmtpconn.envelope import Envelope
 from txsmtpconn.errors import PoolError, SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
-from txsmtpconn.net.streams import MessageSource, message_source
+from txsmtpconn.net.streams import MessageSource
 from txsmtpconn.outcome import SendResult
+from txsmtpconn.transport.closing import give_up_after
 from txsmtpconn.transport.opening import Open
-from txsmtpconn.transport.prepared import PreparedMessage
+from txsmtpconn.transport.prepared import PreparedMessage, source_of
 
 
 class Singly:
@@ -40,7 +41,7 @@ class Singly:
             return fail(PoolError("the transport is closed", command="API"))
         try:
             # Before a connection is opened for what is no message.
-            source = message if isinstance(message, PreparedMessage) else message_source(message)
+            source = source_of(message)
         except SMTPError as error:
             return fail(error)
         sending = Deferred.fromCoroutine(self._send(open_connection, envelope, source))
@@ -54,14 +55,7 @@ class Singly:
             timeout: Seconds after which what is left is given up.
         """
         self._closing = True
-        if timeout is not None:
-            call = self._clock.callLater(max(0.0, timeout), self._drop_all)
-
-            def disarm(_: None) -> None:
-                if call.active():
-                    call.cancel()
-
-            self._closed.wait().addCallback(disarm)
+        give_up_after(self._clock, timeout, self._drop_all, self._closed.wait())
         closed = self._closed.wait()
         self._tell_if_closed()
         return closed

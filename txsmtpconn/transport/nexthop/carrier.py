@@ -26,6 +26,7 @@ from txsmtpconn.transport.nexthop.security import Judge
 from txsmtpconn.transport.nexthop.stub import StubResolver
 from txsmtpconn.transport.nexthop.system import SystemResolver
 from txsmtpconn.transport.options import PoolOptions
+from txsmtpconn.transport.settings import pool_options
 
 _OWN = frozenset(field.name for field in fields(MXOptions))
 
@@ -80,13 +81,7 @@ def mx_carrier(
         hop = NextHop.parse(hop, connection.port or SMTP_PORT)
     if connection.auth is not None and hop is None:
         raise ConfigError("option auth: a password is for one destination; name it as the next hop")
-    if pool is True:
-        pool = _POOL
-    if pool is False:
-        pool = None
-    if pool is not None and not isinstance(pool, PoolOptions):
-        raise ConfigError(f"pool is True or PoolOptions, not {type(pool).__name__}")
-    return MXCarrier(reactor, hop, pool, connection, own)
+    return MXCarrier(reactor, hop, pool_options(pool, _POOL), connection, own)
 
 
 class MXCarrier:

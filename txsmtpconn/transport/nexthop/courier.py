@@ -26,14 +26,14 @@ from txsmtpconn.errors import (
     StreamError,
 )
 from txsmtpconn.net.cancelled import SendCancelled
-from txsmtpconn.net.streams import message_source
 from txsmtpconn.outcome import Delivery, RecipientOutcome, SendResult, overall
+from txsmtpconn.transport.closing import give_up_after
 from txsmtpconn.transport.figures import Counts
-from txsmtpconn.transport.job import OF_THE_CONNECTION, Message, Part
+from txsmtpconn.transport.job import OF_THE_CONNECTION, Message, Part, error_of
 from txsmtpconn.transport.nexthop.hop import NextHop
 from txsmtpconn.transport.nexthop.routing import Route, Routing
 from txsmtpconn.transport.nexthop.sources import Once
-from txsmtpconn.transport.prepared import PreparedMessage
+from txsmtpconn.transport.prepared import PreparedMessage, source_of
 
 #: What one host may fail with, and another not.
 _OF_THE_HOST = (*OF_THE_CONNECTION, DNSError, RequireTLSError)
@@ -65,7 +65,7 @@ class Courier:
         if self._closing:
             return fail(PoolError("the transport is closed", command="API"))
         try:
-            source = message if isinstance(message, PreparedMessage) else message_source(message)
+            source = source_of(message)
             groups = self._by_destination(envelope)
         except SMTPError as error:
             return fail(error)
@@ -106,18 +106,11 @@ class Courier:
     def close(self, timeout: float | None = None) -> Deferred[None]:
         """Take no more messages, send those there are, and leave; see `Pool.close`."""
         self._closing = True
-        timer = None
-        if timeout is not None:
-            timer = self._clock.callLater(max(0.0, timeout), self._give_up)
+        give_up_after(self._clock, timeout, self._give_up, self._done.wait())
         done = self._done.wait()
-
-        def leave(_: None) -> Deferred[None]:
-            if timer is not None and timer.active():
-                timer.cancel()
-            return self._routing.close(None if timeout is None else 0.0)
-
         self._tell_if_done()
-        return done.addCallback(leave)
+        left = None if timeout is None else 0.0
+        return done.addCallback(lambda _: self._routing.close(left))
 
     def _by_destination(self, envelope: Envelope) -> list[list[int]]:
         """Return the places of the recipients, by where they go."""
@@ -250,13 +243,9 @@ def _outcome(result: SendResult | Failure) -> SendResult | SMTPError:
     if isinstance(result, SendResult):
         return result
     reason = result.value
-    if isinstance(reason, SMTPError):
-        return reason
-    if isinstance(reason, CancelledError):
+    if isinstance(reason, CancelledError) and not isinstance(reason, SMTPError):
         return SendCancelled("the send was cancelled", command="API")
-    error = SMTPError(f"sending failed: {type(reason).__name__}", delivery=Delivery.IN_DOUBT)
-    error.__cause__ = reason
-    return error
+    return error_of(result)
 
 
 def _settled(outcome: SendResult | SMTPError) -> SendResult:

@@ -25,6 +25,7 @@ from txsmtpconn.net.identity import (
     public_key_of,
     refusal,
 )
+from txsmtpconn.net.openssl import HAS_EXPIRED
 from txsmtpconn.transport.nexthop.records import TLSA
 
 _AUTHORITY, _END_ENTITY = 2, 3
@@ -33,8 +34,6 @@ _FULL = 0
 
 #: Matching type -> its algorithm, weakest first (RFC 7671 section 9), and its octets.
 _DIGESTS = {1: ("sha256", 32), 2: ("sha512", 64)}
-
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def usable(records: Iterable[TLSA]) -> tuple[TLSA, ...]:
@@ -154,7 +153,7 @@ def _check_chain(
     try:
         context.verify_certificate()
     except crypto.X509StoreContextError as reason:
-        kind = EXPIRED if reason.errors[0] == _EXPIRED else NOT_TRUSTED
+        kind = EXPIRED if reason.errors[0] == HAS_EXPIRED else NOT_TRUSTED
         raise refusal(f"the chain of {name} is not good: {reason.errors[2]}", kind) from reason
     if not _is_for_servers(leaf):
         raise refusal(f"the certificate of {name} is not for servers", NOT_TRUSTED)
