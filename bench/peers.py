@@ -154,10 +154,10 @@ def node_missing() -> str | None:
         return "node is not installed"
     if (NODE / "node_modules" / "nodemailer").is_dir():
         return None
-    hint = f"run npm install in {NODE.relative_to(BENCH.parent)}"
+    hint = f"run npm ci in {NODE.relative_to(BENCH.parent)}"
     if shutil.which("npm") is None:
         return f"npm is not installed; {hint}"
-    command = ["npm", "install", "--no-package-lock", "--ignore-scripts"]
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
         done = subprocess.run(
             command, cwd=NODE, check=False, capture_output=True, text=True, timeout=120
