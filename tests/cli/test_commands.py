@@ -6,6 +6,7 @@ import io
 import os
 import re
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -211,8 +212,21 @@ def test_a_line_for_a_relays_file_of_users(tmp_path: Path) -> None:
 def test_help_names_every_command() -> None:
     """A newcomer's first call."""
     shown = smtpconn("--help").stdout.decode()
-    assert "send" in shown
-    assert "verify" in shown
+    for name in ("send", "verify", "user", "queue"):
+        assert f"\n    {name} " in shown
+
+
+def test_a_command_does_not_wait_for_what_only_another_needs() -> None:
+    """Neither the server, of which a relay's users are a part, nor a resolver is imported."""
+    script = (
+        "import sys, txsmtpconn.cli\n"
+        "print(*(name for name in sys.modules if name.startswith("
+        "('txsmtpconn.server', 'txsmtpconn.transport.nexthop', 'twisted.names'))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txsmtpconn.cli.secrets import text_of
 from txsmtpconn.cli.server import with_switches
@@ -11,7 +11,9 @@ from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.transport import SMTPTransport
-from txsmtpconn.transport.nexthop.policy import PolicyTable
+
+if TYPE_CHECKING:
+    from txsmtpconn.transport.nexthop.policy import PolicyTable
 
 _SCHEMES = ("mx", "srv")
 
@@ -70,6 +72,9 @@ def transport_to(arguments: argparse.Namespace, reactor: Any) -> SMTPTransport:
         raise ConfigError("--tls-policy and --tls-policies exclude each other")
     policies: PolicyTable | str | None = arguments.tls_policy
     if arguments.tls_policies is not None:
+        # Only here: it brings a resolver, and all that one server does without.
+        from txsmtpconn.transport.nexthop.policy import PolicyTable
+
         policies = PolicyTable.parse(text_of(arguments.tls_policies))
     return SMTPTransport.to_mx(
         reactor,

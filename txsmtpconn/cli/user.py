@@ -8,7 +8,6 @@ from typing import Any
 from txsmtpconn.cli.out import tell
 from txsmtpconn.cli.secrets import secret
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.relay.users import PasswordHash
 
 
 def add_user(commands: Any) -> None:
@@ -30,6 +29,9 @@ def add_user(commands: Any) -> None:
 
 
 async def _user(reactor: Any, arguments: argparse.Namespace) -> int:
+    # Only here: it brings the whole server.
+    from txsmtpconn.relay.users import PasswordHash
+
     del reactor
     name: str = arguments.name
     if not name or not name.isprintable() or ":" in name or name.startswith("#"):
