@@ -180,8 +180,9 @@ def test_a_refused_login_is_told_without_the_password(sink: RunningSink) -> None
         (["send", "smtp://h.test", "/dev/null"], 65, "empty"),
         (["send", "smtp://h.test", "--to=a b@c"], 65, "a b@c"),
         (["send", "smtp://h.test", "--notify=never,success"], 65, "NEVER"),
-        (["send"], 2, "usage"),
-        (["fly"], 2, "usage"),
+        (["send"], 64, "usage"),
+        (["fly"], 64, "usage"),
+        (["send", "--fly", "smtp://h.test", "-"], 64, "usage"),
     ],
     ids=str,
 )

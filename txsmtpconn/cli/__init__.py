@@ -9,19 +9,28 @@ try again later, 76 the server broke the protocol, 77 the login was refused, 78 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 from txsmtpconn import __version__
-from txsmtpconn.cli.exit_codes import TRY_AGAIN, UNREADABLE, exit_code
+from txsmtpconn.cli.exit_codes import TRY_AGAIN, UNREADABLE, USAGE, exit_code
 from txsmtpconn.cli.out import complain
 from txsmtpconn.cli.queue import add_queue
 from txsmtpconn.cli.send import add_send
 from txsmtpconn.cli.user import add_user
 from txsmtpconn.cli.verify import add_verify
 from txsmtpconn.errors import SMTPError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with a code that says nothing of a message: argparse's own is that of doubt."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    parser = argparse.ArgumentParser(prog="smtpconn", description="Send mail by SMTP or LMTP.")
+    parser = _Parser(prog="smtpconn", description="Send mail by SMTP or LMTP.")
     parser.add_argument("--version", action="version", version=f"smtpconn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_send, add_verify, add_user, add_queue):

@@ -18,6 +18,7 @@ from txsmtpconn.outcome import Delivery
 SOME_REFUSED = 1
 IN_DOUBT = 2
 # Those of sysexits(3).
+USAGE = 64
 UNREADABLE = 65
 REFUSED = 69
 TRY_AGAIN = 75
