@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.server import ServerOptions, ServerTimeouts
+from txsmtpconn.server import ServerOptions, ServerTimeouts, SMTPRejection
 from txsmtpconn.server.hooks import Hooks
 from txsmtpconn.sink import RuleBook, RuledFactory
 from txsmtpconn.sink.rules import Delay, Drop, Effect, Reject, Rule
@@ -261,6 +261,21 @@ def test_in_lmtp_the_application_hears_for_whom_it_takes_a_message() -> None:
     talk.say(ENVELOPE + b"x\r\n.\r\n")
     assert talk.taker.ends == [["b@y.test"], "abort"]
     talk.leave()
+
+
+@pytest.mark.parametrize("knows_all", [False, True])
+def test_in_lmtp_a_rule_s_refusal_stands_beside_the_application_s_answers(knows_all: bool) -> None:
+    """Each recipient hears what is meant for it, though the application answers for each, too."""
+    mine = SMTPRejection(452, "4.2.2", "full")
+    talk = Talk(rule(Reject.at("MESSAGE"), "MESSAGE", rcpt="a@*"), lmtp=True)
+    if knows_all:
+        talk.taker.finish_for = None  # type: ignore[assignment]
+        talk.taker.finish = lambda: [None, mine]  # type: ignore[assignment, method-assign, return-value]
+    else:
+        talk.taker.finish_for = lambda rcpt_to: [mine]  # type: ignore[assignment, method-assign, return-value]
+    talk.say(HELLO.replace(b"EHLO", b"LHLO") + ENVELOPE)
+    codes = [line[:3] for line in talk.say(b"x\r\n.\r\n").splitlines()]
+    assert codes == [b"554", b"452"]
 
 
 def test_what_is_said_is_recorded_in_bounded_memory() -> None:

@@ -87,9 +87,6 @@ SETTLED = frozenset({State.DELIVERED, State.REMOVED})
 KEPT = frozenset({State.FAILED, State.EXPIRED})
 """Given up, kept for the operator until the retention time has passed."""
 
-IDLE = frozenset({State.READY, State.HELD, State.FAILED, State.EXPIRED, State.QUARANTINED})
-"""No claim is out: an operator may act on it."""
-
 
 class Event(enum.StrEnum):
     """What a history entry tells."""

@@ -59,7 +59,7 @@ _POSITIVE_OR_NONE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """A server's options. Every limit is on by default; times are seconds, sizes octets.
+    """A server's options; times are seconds, sizes octets, and None is no limit.
 
     Attributes:
         name: Our own domain or address literal; by default this host's name.

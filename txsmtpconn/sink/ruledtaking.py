@@ -154,10 +154,16 @@ class RuledTaking:
         if not taken:
             self._taker.abort(SMTPRejection(554, "5.7.1", "refused for every recipient"))
             return refusals
-        consent = await answer_of(self._take(taken))
-        if isinstance(consent, Sequence):
-            return consent
-        return [consent if refusal is None else refusal for refusal in refusals]
+        answer = await answer_of(self._take(taken))
+        if not isinstance(answer, Sequence):
+            answer = [answer] * len(taken)
+        if len(answer) == len(taken) < len(refusals):
+            # It knows of those only who were left to it.
+            left = iter(answer)
+            answer = [next(left) if refusal is None else None for refusal in refusals]
+        if len(answer) != len(refusals):
+            return answer  # the server objects to it
+        return [mine or its for mine, its in zip(refusals, answer, strict=True)]
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:
         last = effects[-1] if effects else None

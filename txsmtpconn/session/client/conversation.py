@@ -150,8 +150,8 @@ class Conversation:
             self.cause = cause
             self.enter(State.CLOSED)
             self._out.clear()
-            # No reply does anything any more; and these methods keep all parts of the session
-            # alive until somebody looks for cycles, which costs more than the session's end.
+            # No reply does anything any more; and fewer parts of the session are left for somebody
+            # to look for who looks for cycles, which costs more than its end.
             self._acts = []
 
     def lost(self, cause: SMTPError | None) -> None:

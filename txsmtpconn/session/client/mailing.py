@@ -96,9 +96,8 @@ class Mailing:
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
         conversation.act_on(self, self._ACTS)
-        self._verdicts = Verdicts(
-            conversation, reply_per_recipient=reply_per_recipient, end=self.end
-        )
+        # The conversation keeps what acts on its replies.
+        Verdicts(conversation, reply_per_recipient=reply_per_recipient, end=self.end)
 
     # -- admission and end -----------------------------------------------------------------
 
