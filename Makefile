@@ -13,6 +13,9 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	>/dev/null 2>&1 && echo $$python && break; done)
 
 PYTEST_ARGS ?=
+# Processes that share the tests, each file of them whole to one; 0: this process runs them all.
+JOBS ?= auto
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
@@ -30,8 +33,8 @@ demo: $(VENV)/.package  ## Run a relay on this machine, send it mail, show what 
 	@$(BIN)/python -m demo $(DEMO_ARGS)
 
 .PHONY: test
-test: $(VENV)/.test  ## Run the tests (PYTEST_ARGS="-k reply" for some of them)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.test  ## Run the tests (PYTEST_ARGS="-k reply" for some of them, JOBS=0 in one process)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint typing coverage docs changelog matrix  ## Run everything that a change must pass
@@ -50,7 +53,7 @@ typing: $(VENV)/.dev  ## Check types, as we do and as our users do
 
 .PHONY: coverage
 coverage: $(VENV)/.dev  ## Run the tests, demand every branch of the core's lower floors
-	@$(BIN)/python -m pytest -q --cov --cov-report= $(PYTEST_ARGS)
+	@$(PYTEST) -q --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/coverage report --include='$(FULLY_COVERED)' --fail-under=100
 	@$(BIN)/coverage report --format=total | sed 's/.*/Branch coverage of the whole package: & %/'
 

@@ -25,7 +25,7 @@ nox.options.sessions = ["lint", "typing", "coverage", "docs", "changelog", "test
 def tests(session: nox.Session, twisted: str) -> None:
     """Run the tests; arguments after ``--`` go to pytest."""
     session.install("--editable", ".[test]", TWISTEDS[twisted])
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "--numprocesses=auto", "--dist=loadfile", *session.posargs)
 
 
 @nox.session

@@ -501,7 +501,7 @@ def test_a_server_that_is_not_there(certificate_zoo: CertificateZoo) -> None:
         {"access_token": "t", "params": "a=b"},
         {"access_token": "t", "params": {"a": None}},
     ],
-    ids=repr,
+    ids=", ".join,
 )
 def test_nonsense_is_refused_at_once(
     certificate_zoo: CertificateZoo, given: dict[str, Any]

@@ -134,7 +134,7 @@ def test_the_flags_say_when_to_turn_to_tls(given: dict[str, Any], security: Secu
         {"ignore_tls": True, "require_tls": True},
         {"opportunistic_tls": True, "require_tls": True},
     ],
-    ids=repr,
+    ids=", ".join,
 )
 def test_nonsense_is_refused_at_once(given: dict[str, Any]) -> None:
     """A28, A3: ECONFIG, which is a ValueError too."""

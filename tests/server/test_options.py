@@ -44,7 +44,7 @@ from txsmtpconn.wire.path import client_name
         {"tls_cert_file": "/no/such/file.pem"},
         {"tls_required": True},
     ],
-    ids=repr,
+    ids=", ".join,
 )
 def test_a_wrong_option_is_told_at_once(wrong: dict[str, Any]) -> None:
     """A ConfigError that names it; never a server that starts all the same."""

@@ -261,7 +261,9 @@ def test_a_message_that_the_session_refuses_is_aborted() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["text", 5, [None], Reply.of(250, "a\r\nb"), lambda: None], ids=repr
+    "answer",
+    ["text", 5, [None], Reply.of(250, "a\r\nb"), pytest.param(lambda: None, id="lambda")],
+    ids=repr,
 )
 def test_an_answer_that_is_none_is_the_applications_fault(
     answer: Any, logged_failures: list[Any]
