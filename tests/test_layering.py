@@ -9,6 +9,7 @@ floor. The one exception is the package's own ``__init__``, whose lazy names are
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,21 @@ def test_modules_are_readable_in_one_sitting(path: Path) -> None:
         assert lines > LINES, "this exemption is no longer needed"
     else:
         assert lines <= LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_id)
+def test_no_pattern_repeats_a_group_possessively(path: Path) -> None:
+    """Up to Python 3.11.4 such a pattern matches too much (CPython issue 106052)."""
+    tree = ast.parse(path.read_text("utf-8"))
+    texts = [ast.literal_eval(node) for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    patterns = [
+        text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts
+    ]
+    assert not [
+        pattern
+        for pattern in patterns
+        if isinstance(pattern, bytes) and re.search(rb"\)(?:[*+?]|\{[0-9,]+\})\+", pattern)
+    ]
 
 
 @pytest.mark.parametrize("room", ["__init__", *sorted(CORE)])

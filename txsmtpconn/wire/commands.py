@@ -267,7 +267,7 @@ _BDAT = re.compile(rb"([0-9]{1,%d})( LAST)?" % SIZE_DIGITS, re.IGNORECASE)
 # sasl-mech (RFC 4422 section 3.1), in any case as a keyword of SMTP
 _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: ([!-~]+))?")
 # String = Atom / Quoted-string (RFC 5321 section 4.1.2), several of them tolerated
-_STRINGS = re.compile(rb'(?:[^"\\]|"(?:[^"\\]|\\.)*+")*+')
+_STRINGS = re.compile(rb'(?>(?:[^"\\]|"(?>(?:[^"\\]|\\.)*)")*)')
 
 # Commands that are remembered once they were read, if they were right and not too long: commands
 # that may come again, never what might be a secret.

@@ -19,20 +19,22 @@ from txsmtpconn.wire.text import forbidden_character, shown
 # atext (RFC 5322 section 3.2.3)
 _ATEXT = r"-A-Za-z0-9!#$%&'*+/=?^_`{|}~"
 
-# Dot-string "@" Domain, all ASCII. Possessive throughout: no character can be matched in
-# two ways, so nothing is tried again.
-_PLAIN = re.compile(rf"([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@({DOMAIN_PATTERN})")
+# Dot-string "@" Domain, all ASCII. Atomic throughout: no character can be matched in two
+# ways, so nothing is tried again.
+_PLAIN = re.compile(rf"((?>[{_ATEXT}]++(?:\.[{_ATEXT}]++)*))@({DOMAIN_PATTERN})")
 # The same with the limit of its local part, and many of them, each in a line.
-_PLAIN_BOUNDED = rf"(?![^@]{{{LOCAL_PART + 1}}})[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{DOMAIN_PATTERN}"
-_PLAIN_LINES = re.compile(rf"(?:{_PLAIN_BOUNDED}\n)*+{_PLAIN_BOUNDED}")
+_PLAIN_BOUNDED = (
+    rf"(?![^@]{{{LOCAL_PART + 1}}})(?>[{_ATEXT}]++(?:\.[{_ATEXT}]++)*)@{DOMAIN_PATTERN}"
+)
+_PLAIN_LINES = re.compile(rf"(?>(?:{_PLAIN_BOUNDED}\n)*){_PLAIN_BOUNDED}")
 _UTEXT = rf"[{_ATEXT}\u0080-\U0010ffff]++"
-_DOT_STRING = re.compile(rf"{_UTEXT}(?:\.{_UTEXT})*+")
+_DOT_STRING = re.compile(rf"{_UTEXT}(?>(?:\.{_UTEXT})*)")
 # Quoted-string = DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE: space and printable
 # ASCII, a backslash before any of them; UTF-8 only outside a quoted pair (RFC 6531).
-_QUOTED_STRING = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*+"')
+_QUOTED_STRING = re.compile(r'"(?>(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*)"')
 
 # A path up to its closing bracket, with ">" allowed inside a quoted local part only.
-_BRACKETED = re.compile(rb'<((?:"(?:[^"\\]|\\.)*+")?+[^"<>]*+)>', re.DOTALL)
+_BRACKETED = re.compile(rb'<((?>(?:"(?>(?:[^"\\]|\\.)*)")?)[^"<>]*+)>', re.DOTALL)
 
 # What fits between the angle brackets of a path.
 _MAILBOX = PATH - 2

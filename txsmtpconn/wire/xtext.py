@@ -9,13 +9,13 @@ from txsmtpconn.wire.text import forbidden_character, shown
 
 # xchar = any ASCII from "!" to "~" except "+" and "="
 _NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
-_XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+")
+_XTEXT = re.compile(rb"(?>(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*)")
 _HEXCHAR = re.compile(rb"\+([0-9A-Fa-f]{2})")
 
 # RFC 6533 section 3: QCHAR is xchar without the backslash; all else is
 # EmbeddedUnicodeChar, "\x{" HEXPOINT "}" with two to six digits.
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
-_UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{[0-9A-Fa-f]{2,6}\})*+")
+_UTF8_ADDRESS = re.compile(r"(?>(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{[0-9A-Fa-f]{2,6}\})*)")
 _EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 
 # addr-type is an atom (RFC 3461 section 4.2).
