@@ -14,6 +14,7 @@ import resource
 import smtplib
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ class Floodee:
         ):
             return client.sendmail("a@x.test", ["b@y.test"], MESSAGE) == {}
         return False
+
+    def serves_again(self) -> bool:
+        """The same, however long it takes the server to see who has gone."""
+        end = time.monotonic() + PATIENCE
+        while not self.serves():
+            if time.monotonic() > end:
+                return False
+        return True
 
 
 def most_files() -> int:
