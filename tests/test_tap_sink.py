@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.python.usage import UsageError
@@ -16,6 +16,7 @@ from txsmtpconn.sink.mailbox import TemporaryMailbag
 from txsmtpconn.sink.ruletext import rule_text
 from txsmtpconn.sink.service import SinkService
 from txsmtpconn.tap_sink import Options, makeService
+from txsmtpconn.tap_start import PluginService
 from txsmtpconn.web.service import WebService
 
 
@@ -23,7 +24,7 @@ def service(*arguments: str) -> SinkService:
     """Return the service that a command line makes."""
     options = Options()
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
-    made = makeService(options)
+    [made] = cast("PluginService", makeService(options)).services
     assert isinstance(made, SinkService)
     return made
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,8 @@ from txsmtpconn.net.clock import steady_reactor
 from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule, duration
 from txsmtpconn.relay.service import make_relay
-from txsmtpconn.relay.spool import Doubt
+from txsmtpconn.relay.spool import Doubt, SpoolError
+from txsmtpconn.tap_start import CannotStart, PluginService, give_up
 
 #: Where the password of the next hop is looked for if there is no file.
 PASSWORD_VARIABLE = "SMTPRELAY_PASSWORD"  # noqa: S105 - a name, not a secret
@@ -128,26 +128,14 @@ def makeService(options: Options) -> IService:
     """Make the service.
 
     Raises:
-        SystemExit: An option is wrong, or the relay would be open to strangers; with the sentence
-            to print, since twistd would show a traceback of any other exception.
+        CannotStart: An option is wrong, or the relay would be open to strangers.
     """
     reactor: Any = steady_reactor()
-
-    def give_up() -> None:
-        atexit.register(_fail)
-        reactor.stop()
-
     try:
-        return make_relay(reactor, _relay_options(options), give_up=give_up)
+        relay = make_relay(reactor, _relay_options(options), give_up=partial(give_up, reactor))
     except (SMTPError, OSError) as error:
-        raise SystemExit(f"smtprelay: {error}") from None
-
-
-def _fail() -> None:
-    """End the process with status 1, for whoever restarts what has failed; twistd would say 0."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+        raise CannotStart(f"smtprelay: {error}") from None
+    return PluginService("smtprelay", relay, SpoolError)
 
 
 def _relay_options(options: Options) -> RelayOptions:

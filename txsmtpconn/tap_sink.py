@@ -20,6 +20,7 @@ from txsmtpconn.sink.mailbox import TemporaryMailbag
 from txsmtpconn.sink.ruletext import parse_rule, read_rules
 from txsmtpconn.sink.service import SinkService
 from txsmtpconn.sink.shelf import MESSAGES, OCTETS, Shelf
+from txsmtpconn.tap_start import CannotStart, PluginService
 
 _DEFAULT_LISTEN = "tcp:2525:interface=127.0.0.1"
 _DEFAULT_WEB_LISTEN = "tcp:8025:interface=127.0.0.1"
@@ -167,13 +168,13 @@ def makeService(options: Options) -> IService:
     """Make the service.
 
     Raises:
-        SystemExit: An option is wrong; with the sentence to print, since twistd would show a
-            traceback of any other exception.
+        CannotStart: An option is wrong.
     """
     try:
-        return _make_service(options)
+        sink = _make_service(options)
     except SMTPError as error:
-        raise SystemExit(f"smtpsink: {error}") from None
+        raise CannotStart(f"smtpsink: {error}") from None
+    return PluginService("smtpsink", sink)
 
 
 def _make_service(options: Options) -> IService:

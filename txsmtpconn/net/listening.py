@@ -8,6 +8,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -60,7 +61,7 @@ class EndpointService(Service):
         """Listen.
 
         Raises:
-            CannotListenError: A port is taken, or not ours to take.
+            CannotListenError: A port is taken, or not ours to take; a path cannot be made.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for description, endpoint in self._endpoints:
@@ -68,7 +69,7 @@ class EndpointService(Service):
             listening = endpoint.listen(self._serving)
             listening.addCallback(self._listening, description).addErrback(failures.append)
             if failures:
-                failures[0].raiseException()
+                raise _told(description, failures[0])
 
     def startService(self) -> None:
         """Listen, where whoever runs us has no privileges to give up first, as ``twist``."""
@@ -94,6 +95,18 @@ class EndpointService(Service):
 
     async def part(self) -> None:
         """Part with the clients that are there; called when nobody listens any more."""
+
+
+def _told(description: str, failure: Failure) -> BaseException:
+    """Return what to raise: for a path, Twisted has the names of its own files in the exception."""
+    reason = failure.value
+    assert reason is not None
+    if not isinstance(reason, OSError):
+        return reason
+    kind, _, place = description.partition(":")
+    told = CannotListenError(kind, place, reason.strerror)
+    told.__cause__ = reason
+    return told
 
 
 def shown(address: Any) -> str:
