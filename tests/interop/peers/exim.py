@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.peers.arrived import Arrived, from_maildirs
-from tests.interop.peers.available import missing, program, root, unpacked
+from tests.interop.peers.available import program, root, unpacked
 from tests.interop.peers.dovecot import PASSWORD, USER
 from tests.interop.peers.process import free_ports, running, scratch_directory, wait_until
 from txsmtpconn.testing import CertificateZoo
@@ -133,11 +133,9 @@ cram:
   server_set_id = $auth1
 """
 
-# The binary is setuid, so LD_LIBRARY_PATH does not reach it: what it links beside the system's
-# libraries is laid over them, for it alone. Its user exists only in this namespace.
+# Its user exists only in this namespace.
 _START = """
 set -e
-mount -t overlay overlay -o ro,lowerdir={base}/libs:{libraries} {libraries}
 mount --bind {base}/etc/passwd /etc/passwd
 mount --bind {base}/etc/group /etc/group
 exec {binary} -C {base}/etc/exim.conf -bdf -q10s
@@ -198,9 +196,6 @@ def exim(certificate_zoo: CertificateZoo) -> Iterator[Exim]:
     tree = unpacked("exim")
     root("Exim needs a mount namespace and changes its user")
     unshare = program("unshare", "util-linux")
-    libraries = next(iter(tree.glob("usr/lib/*-linux-gnu")), None)
-    if libraries is None:
-        missing(f"the libraries of Exim in {tree}")
     binary = tree / "usr" / "sbin" / "exim4"
     with scratch_directory("ex") as base:
         mx, smtps = free_ports(2)
@@ -210,7 +205,7 @@ def exim(certificate_zoo: CertificateZoo) -> Iterator[Exim]:
                 base=base, binary=binary, mx=mx, smtps=smtps, user=USER, password=PASSWORD
             )
         )
-        script = _START.format(base=base, binary=binary, libraries=f"/usr/lib/{libraries.name}")
+        script = _START.format(base=base, binary=binary)
         (base / "start.sh").write_text(script)
         command = [unshare, "-m", "--propagation", "private", "bash", base / "start.sh"]
         with running(command, base) as process:
@@ -219,7 +214,7 @@ def exim(certificate_zoo: CertificateZoo) -> Iterator[Exim]:
 
 
 def _lay_out(base: Path, tree: Path, zoo: CertificateZoo) -> None:
-    for name in ("etc", "spool", "log", "mail", "libs"):
+    for name in ("etc", "spool", "log", "mail"):
         (base / name).mkdir()
     for name in ("spool", "log", "mail"):
         os.chown(base / name, _UID, _UID)
@@ -233,7 +228,3 @@ def _lay_out(base: Path, tree: Path, zoo: CertificateZoo) -> None:
     (base / "etc" / "cert.pem").write_bytes(zoo["server"].chain.read_bytes())
     (base / "etc" / "ca.pem").write_bytes(zoo.ca.read_bytes())
     (base / "etc" / "key.pem").write_bytes(zoo["server"].key.read_bytes())
-    for library in tree.glob("usr/lib/**/lib*.so*"):
-        target = base / "libs" / library.name
-        if not target.exists():
-            target.write_bytes(library.read_bytes())
