@@ -15,6 +15,9 @@ from txsmtpconn.transport import SMTPTransport
 if TYPE_CHECKING:
     from txsmtpconn.transport.nexthop.policy import PolicyTable
 
+#: Seconds for taking leave of servers that have said what there was to say.
+CLOSING_SECONDS = 5.0
+
 _SCHEMES = ("mx", "srv")
 
 

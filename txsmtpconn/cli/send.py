@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from txsmtpconn.cli.exchanges import (
+    CLOSING_SECONDS,
     add_exchanges,
     expect_no_exchanges,
     leads_to_exchanges,
@@ -28,9 +29,6 @@ from txsmtpconn.transport.preparation import envelope_addresses, without_bcc
 
 #: Carries a message, and tells what became of it.
 Deliver = Callable[[Envelope, AsyncIterator[bytes]], Awaitable[SendResult]]
-
-#: Seconds for taking leave of servers that have the message.
-_CLOSING_SECONDS = 5.0
 
 
 def add_send(commands: Any) -> None:
@@ -144,7 +142,7 @@ def _to_exchanges(reactor: Any, arguments: argparse.Namespace) -> Deliver:
             try:
                 return await transport.send(envelope, copy)
             finally:
-                await transport.close(_CLOSING_SECONDS)
+                await transport.close(CLOSING_SECONDS)
 
     return deliver
 

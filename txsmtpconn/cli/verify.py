@@ -7,6 +7,7 @@ from typing import Any
 
 from txsmtpconn.cli.attempts import WatchedReactor
 from txsmtpconn.cli.exchanges import (
+    CLOSING_SECONDS,
     add_exchanges,
     expect_no_exchanges,
     leads_to_exchanges,
@@ -82,7 +83,7 @@ async def _find_exchange(transport: SMTPTransport, found: Found) -> None:
         if login:
             found["login"] = "succeeded"
     finally:
-        await transport.close(5.0)
+        await transport.close(CLOSING_SECONDS)
 
 
 async def _find(reactor: Any, options: ConnectionOptions, found: Found) -> None:
