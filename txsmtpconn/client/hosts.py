@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IHostResolution,
     IProtocolFactory,
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import directlyProvides, implementer, providedBy
 
+from txsmtpconn.net.addresses import address_endpoint
 from txsmtpconn.net.tls import reference_name
 
 _T = TypeVar("_T")
@@ -43,24 +44,17 @@ def host_endpoint(
         dns_timeout: Seconds for the addresses of a name.
         local_address: The IP address to connect from.
     """
-    to_address = _endpoint_for_address(host)
-    if to_address is not None:
-        # There is nothing to resolve, and no family to race another.
-        return to_address(  # type: ignore[no-any-return]
-            reactor,
-            host,
-            port,
-            timeout=timeout,
-            bindAddress=None if local_address is None else (local_address, 0),
-        )
+    if is_dialled(host):
+        return address_endpoint(reactor, host, port, timeout=timeout, local_address=local_address)
     return _NamedHost(
         reactor, host, port, timeout=timeout, dns_timeout=dns_timeout, local_address=local_address
     )
 
 
+@lru_cache(maxsize=64)
 def is_dialled(host: str) -> bool:
     """Tell whether a host is an address that needs no look-up, and no zone."""
-    return _endpoint_for_address(host) is not None
+    return isIPAddress(host) or ("%" not in host and isIPv6Address(host))
 
 
 def failure_words(reason: BaseException | None) -> str:
@@ -73,16 +67,6 @@ def failure_words(reason: BaseException | None) -> str:
         return type(reason).__name__
     number = getattr(reason, "osError", None)
     return os.strerror(number).lower() if isinstance(number, int) else "cannot connect"
-
-
-@lru_cache(maxsize=64)
-def _endpoint_for_address(host: str) -> Any:
-    """Return the kind of endpoint for a host that is an address; None for a name, or a zone."""
-    if isIPAddress(host):
-        return TCP4ClientEndpoint
-    if "%" not in host and isIPv6Address(host):
-        return TCP6ClientEndpoint
-    return None
 
 
 class _NamedHost(HostnameEndpoint):

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
 from txsmtpconn.errors import ConfigError, SMTPError, TLSError
+from txsmtpconn.net.addresses import address_endpoint
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.https import HTTPS
 from txsmtpconn.net.tls import TLSOptions
@@ -127,8 +127,7 @@ class _Road:
     async def _connect(self, factory: IProtocolFactory) -> Any:
         last: ConnectError | None = None
         for address in (await self._book.find(self._host)).found:
-            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            endpoint = kind(self._reactor, address, self._port, timeout=_CONNECT)
+            endpoint = address_endpoint(self._reactor, address, self._port, timeout=_CONNECT)
             try:
                 return await endpoint.connect(factory)
             except ConnectError as reason:

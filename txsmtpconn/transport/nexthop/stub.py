@@ -16,7 +16,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed
 from twisted.internet.protocol import DatagramProtocol, Factory, connectionDone
 from twisted.names import dns
@@ -24,6 +23,7 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
 from txsmtpconn.errors import ConfigError, DNSError
+from txsmtpconn.net.addresses import address_endpoint
 from txsmtpconn.transport.nexthop.answers import read_answer, read_message
 from txsmtpconn.transport.nexthop.records import Answer, RecordType
 
@@ -124,9 +124,8 @@ class StubResolver:
             port.stopListening()
 
     async def _by_stream(self, server: Server, query: dns.Message) -> dns.Message:
-        kind = TCP6ClientEndpoint if ":" in server[0] else TCP4ClientEndpoint
         asking = _Stream(query)
-        endpoint = kind(self._reactor, *server, timeout=_TCP)
+        endpoint = address_endpoint(self._reactor, *server, timeout=_TCP)
         await endpoint.connect(Factory.forProtocol(lambda: asking))
         try:
             return await asking.answer.addTimeout(_TCP, self._reactor)
