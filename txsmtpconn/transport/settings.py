@@ -132,7 +132,7 @@ def pool_of(given: dict[str, Any], pool: PoolOptions | bool | None) -> PoolOptio
         raise ConfigError("the pool is told of twice, in the URL and by name")
     if not wanted and named:
         raise ConfigError(f"URL key {next(iter(named))} needs pool=true")
-    return PoolOptions(**named) if wanted else False
+    return PoolOptions(**named) if named else bool(wanted)
 
 
 def pool_options(

@@ -67,8 +67,5 @@ def read_next_hop_url(
     if named is not None:
         given["auth"] = Credentials(*named)
     pool = pool_of(given, pool)
-    if pool == PoolOptions():
-        # The usual pool is another here.
-        pool = True
     hop = f"{parts.scheme}:{place}" if place else None
     return hop, pool, merged(given, options)
