@@ -36,8 +36,7 @@ class CachingResolver:
         self._clock = clock
         self._limit = limit
         self._answers: OrderedDict[_Question, tuple[float, Answer]] = OrderedDict()
-        self._asked: dict[_Question, Waiters[Answer]] = {}
-        self._asking: dict[_Question, Deferred[Answer]] = {}
+        self._asked: dict[_Question, tuple[Deferred[Answer], Waiters[Answer]]] = {}
 
     def lookup(self, name: str, kind: RecordType) -> Deferred[Answer]:
         """Answer from memory, or ask."""
@@ -46,14 +45,14 @@ class CachingResolver:
         if known is not None and known[0] > self._clock.seconds():
             self._answers.move_to_end(question)
             return succeed(known[1])
-        waiters = self._asked.get(question)
-        if waiters is not None:
-            return waiters.wait()
-        waiters = self._asked[question] = Waiters()
+        asked = self._asked.get(question)
+        if asked is not None:
+            return asked[1].wait()
+        waiters: Waiters[Answer] = Waiters()
         waiting = waiters.wait()
         # Cancelling a wait does not end it: others may wait for it, or come to want it.
         asking = maybeDeferred(self._resolver.lookup, name, kind).addCallback(_expected)
-        self._asking[question] = asking
+        self._asked[question] = asking, waiters
         asking.addCallbacks(
             self._answered,
             self._failed,
@@ -64,12 +63,11 @@ class CachingResolver:
 
     def close(self) -> None:
         """Ask no more: who waits for an answer gets an error."""
-        for asking in list(self._asking.values()):
+        for asking, _ in list(self._asked.values()):
             asking.cancel()
 
     def _answered(self, answer: Answer, question: _Question, waiters: Waiters[Answer]) -> None:
         del self._asked[question]
-        self._asking.pop(question, None)
         life = min(max(answer.ttl, _LIFE[0]), _LIFE[1])
         self._answers[question] = (self._clock.seconds() + life, answer)
         self._answers.move_to_end(question)
@@ -79,7 +77,6 @@ class CachingResolver:
 
     def _failed(self, failure: Failure, question: _Question, waiters: Waiters[Answer]) -> None:
         del self._asked[question]
-        self._asking.pop(question, None)
         reason = failure.value
         if not isinstance(reason, SMTPError):
             # A resolver of the caller's may raise anything.
