@@ -20,7 +20,6 @@ from txsmtpconn.web.sink.reading import (
     part_of,
     pictures_of,
     read,
-    read_header,
 )
 
 
@@ -77,7 +76,6 @@ def test_a_plain_message_and_an_empty_one() -> None:
     assert read(b"Hello").text is not None
     empty = read(b"")
     assert (empty.subject, empty.fields, empty.html) == ("", [], None)
-    assert read_header(b"Subject: x\r\n\r\nHello\r\n").subject == "x"
 
 
 def test_charsets_that_lie() -> None:

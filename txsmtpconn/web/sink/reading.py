@@ -141,13 +141,6 @@ def read(raw: bytes) -> Reading:
     return reading
 
 
-def read_header(raw: bytes) -> Reading:
-    """Read no more than the header of a message, or of the beginning of one."""
-    reading = Reading()
-    _read_header(_parse_header(raw), reading)
-    return reading
-
-
 def part_of(raw: bytes, number: int) -> tuple[Part, bytes] | None:
     """Return a part of a message, and its octets; None where there is no such part."""
     for place, part in enumerate(leaves(_parse(raw, Reading()), Reading())):
