@@ -35,6 +35,7 @@ from zope.interface import implementer
 from txsmtpconn.errors import ConfigError, DeadlineError, ProtocolError, SMTPError, TLSError
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.openssl import is_of_tls, told_by_openssl
+from txsmtpconn.net.patience import patiently
 from txsmtpconn.net.tls import Guarded, TLSOptions, reference_name
 
 
@@ -112,24 +113,16 @@ class HTTPS:
             Exception: Whatever else Twisted finds wrong; nothing in it is secret.
         """
         endpoint = _Checked(self._reactor, self._tls, self._way_to, self._limit)
-        fetching = Deferred.fromCoroutine(self._fetch(endpoint, method, url, headers, content))
-
-        def give_up(reason: SMTPError) -> None:
-            endpoint.object(reason)
-            fetching.cancel()
-
-        cancelled = SendCancelled("the request was cancelled", command="API")
-        late = DeadlineError(f"no answer within {self._timeout:g} s", command="CONN")
-        answered: Deferred[Answer] = Deferred(lambda _: give_up(cancelled))
-        timer = self._reactor.callLater(self._timeout, give_up, late)
-
-        def disarm(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
-            return result
-
-        fetching.addBoth(disarm).chainDeferred(answered)
-        return answered
+        fetching = self._fetch(endpoint, method, url, headers, content)
+        return Deferred.fromCoroutine(
+            patiently(
+                self._reactor,
+                self._timeout,
+                Deferred.fromCoroutine(fetching),
+                late=lambda: DeadlineError(f"no answer within {self._timeout:g} s", command="CONN"),
+                cancelled=lambda: SendCancelled("the request was cancelled", command="API"),
+            )
+        )
 
     async def _fetch(
         self,
@@ -154,7 +147,7 @@ class HTTPS:
             response.deliverBody(collector)
             return Answer(response.code, await collector.whole, _media_type(response.headers))
         except Exception:
-            # What the check, the limit or the clock found is why, whatever HTTP makes of it.
+            # What the check or the limit found is why, whatever HTTP makes of it.
             if endpoint.objection is not None:
                 raise endpoint.objection from None
             raise
