@@ -422,8 +422,7 @@ class ClientSession:
     def _begin(self, operation: Operation) -> None:
         conversation = self._conversation
         if isinstance(operation, Command):
-            shown = operation.line.split()[0] if operation.secret else None
-            conversation.write(Verb.OTHER, operation.line, operation.expected, operation, shown)
+            conversation.write(Verb.OTHER, operation.line, operation.expected, operation)
         elif isinstance(operation, (Authenticate, OwnWords)):
             self._dialogue.begin(operation)
         else:

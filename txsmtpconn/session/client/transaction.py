@@ -100,7 +100,6 @@ class Command(Operation):
     Attributes:
         line: The octets to write, made by ``wire.commands.command_line``.
         name: How errors call it.
-        secret: Whether the line must not be shown in a transcript.
     """
 
     #: What its reply is.
@@ -108,10 +107,9 @@ class Command(Operation):
     #: Whether it may not stand in a mail transaction.
     outside = False
 
-    def __init__(self, line: bytes, name: str, *, secret: bool = False) -> None:
+    def __init__(self, line: bytes, name: str) -> None:
         self.line = line
         self.name = name
-        self.secret = secret
 
 
 class Reset(Command):
