@@ -9,6 +9,8 @@ import pytest
 from tests.transport.nexthop.world import BODY, World, envelope
 from txsmtpconn import ConfigError, SMTPTransport, TLSError
 from txsmtpconn.transport.nexthop.records import SRV, RecordType
+from txsmtpconn.transport.nexthop.url import read_next_hop_url
+from txsmtpconn.transport.options import PoolOptions
 
 
 @pytest.fixture
@@ -42,6 +44,13 @@ def test_mail_goes_where_a_url_says(world: World, url: str, recipient: str) -> N
     sender = transport(world, url)
     assert world.result_of(sender.send(envelope(recipient), BODY)).accepted == [recipient]
     world.finish(sender)
+
+
+def test_usual_pool_is_told_from_one_that_is_like_the_default() -> None:
+    """Where the usual pool of next hops differs from the default, what was said counts."""
+    assert read_next_hop_url("mx:?pool=true", None, {})[1] is True
+    url = "mx:?pool=true&max_connections=5"
+    assert read_next_hop_url(url, None, {})[1] == PoolOptions(max_connections=5) == PoolOptions()
 
 
 def test_a_service_is_verified(world: World) -> None:
