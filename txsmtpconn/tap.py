@@ -45,6 +45,16 @@ def _octets(text: str) -> int:
     return int(digits) * factor
 
 
+#: Options that may be repeated, and what they are to `RelayOptions`.
+_REPEATED = {
+    "listen": "listen",
+    "listen-lmtp": "listen_lmtp",
+    "network": "networks",
+    "proxy-network": "proxy_networks",
+    "xclient-network": "xclient_networks",
+}
+
+
 class Options(usage.Options):
     """The options of the relay."""
 
@@ -86,11 +96,8 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self["listen"] = []
-        self["listen-lmtp"] = []
-        self["network"] = []
-        self["proxy-network"] = []
-        self["xclient-network"] = []
+        for option in _REPEATED:
+            self[option] = []
 
     def opt_listen(self, description: str) -> None:
         """Where to take mail by SMTP, as an endpoint string; may be repeated. [default:
@@ -161,10 +168,9 @@ def _relay_options(options: Options) -> RelayOptions:
         "connections": options["connections"],
         "drain": duration(options["drain"]),
     }
-    for name in ("listen", "listen-lmtp", "network", "proxy-network", "xclient-network"):
-        if options[name]:
-            plural = "s" if name.endswith("network") else ""
-            given[name.replace("-", "_") + plural] = tuple(options[name])
+    for option, name in _REPEATED.items():
+        if options[option]:
+            given[name] = tuple(options[option])
     if options["listen-lmtp"] and not options["listen"]:
         given["listen"] = ()
     if options["name"]:
