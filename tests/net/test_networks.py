@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.net.networks import Networks
+from txsmtpconn.net.networks import Networks, is_loopback
 
 LISTED = Networks.parse(["192.0.2.0/24", "2001:db8::/32", " 198.51.100.7", "unix"])
 
@@ -57,3 +57,22 @@ def test_a_slip_is_an_error_that_names_the_option(texts: Any) -> None:
     """Not another network, and not nobody."""
     with pytest.raises(ConfigError, match=r"^trusted"):
         Networks.parse(texts, "trusted")
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example.test", False),
+    ],
+)
+def test_loopback(host: str, ours: bool) -> None:
+    """A name may lead anywhere, but for one."""
+    assert is_loopback(host) is ours

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.testing import success_result_of
 from txsmtpconn.web.guard import guarded_site
-from txsmtpconn.web.service import WebService, is_loopback
+from txsmtpconn.web.service import WebService
 from txsmtpconn.web.stream import EventStream
 
 LOOPBACK = "tcp:8025:interface=127.0.0.1"
@@ -72,22 +72,3 @@ def test_a_unix_socket_is_as_good_as_loopback() -> None:
     port: Any = Port()
     made._listening(port, "unix:/tmp/x.sock")
     assert made.ports == [port]
-
-
-@pytest.mark.parametrize(
-    ("host", "ours"),
-    [
-        ("127.0.0.1", True),
-        ("127.1.2.3", True),
-        ("::1", True),
-        ("localhost", True),
-        ("", False),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("example.test", False),
-    ],
-)
-def test_loopback(host: str, ours: bool) -> None:
-    """A name may lead anywhere, but for one."""
-    assert is_loopback(host) is ours

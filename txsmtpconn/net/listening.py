@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsmtpconn.errors import ConfigError
+
+#: Kinds of endpoints that listen everywhere where they are told no interface.
+_TCP = {"tcp", "tcp4", "tcp6", "ssl", "tls"}
+_WORD = re.compile(r"(?:\\.|[^:\\])+")
+_ESCAPED = re.compile(r"\\(.)")
 
 
 class EndpointService(Service):
@@ -107,6 +113,19 @@ def _told(description: str, failure: Failure) -> BaseException:
     told = CannotListenError(kind, place, reason.strerror)
     told.__cause__ = reason
     return told
+
+
+def interface_of(description: str) -> str | None:
+    """Return where an endpoint of TCP is told to listen, "" for everywhere; None for other kinds.
+
+    The last word counts, as it does for Twisted, of whose grammar this is the part that matters.
+    """
+    kind, *words = _WORD.findall(description) or [""]
+    if kind.lower() not in _TCP:
+        return None
+    told = [word.partition("=") for word in words]
+    found = [value for name, _, value in told if name == "interface"]
+    return _ESCAPED.sub(r"\1", found[-1]) if found else ""
 
 
 def shown(address: Any) -> str:

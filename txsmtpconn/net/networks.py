@@ -36,6 +36,12 @@ def address_of(host: str | None) -> Address | None:
     return address
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether an address, or a name, is this host's own for sure."""
+    address = address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
 def parse_network(text: str) -> Network:
     """Read one network or address.
 

@@ -6,20 +6,18 @@ forward strangers' mail or send passwords in clear.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.net.networks import LOOPBACK, Network, Networks, address_of
+from txsmtpconn.net.listening import interface_of
+from txsmtpconn.net.networks import LOOPBACK, Network, Networks, is_loopback
 from txsmtpconn.relay.access import parse_networks
 from txsmtpconn.relay.schedule import Schedule
 from txsmtpconn.relay.spool import Doubt
 from txsmtpconn.relay.trace import HOP_LIMIT
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
-
-_UNESCAPED_COLON = re.compile(r"(?<!\\):")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,19 +175,8 @@ def is_local(description: str) -> bool:
 
     What we do not know is not local.
     """
-    words = _UNESCAPED_COLON.split(description)
-    kind = words[0].lower()
-    if kind == "haproxy":
-        # Whoever reaches such a port may claim to come from anywhere.
-        return False
-    if kind == "unix":
+    if description.startswith("unix:"):
         return True
-    if kind not in {"tcp", "tcp4", "tcp6", "ssl", "tls"}:
-        return False
-    for word in words[1:]:
-        name, equals, value = word.partition("=")
-        if equals and name == "interface":
-            value = value.replace("\\:", ":")
-            address = address_of(value)
-            return value == "localhost" or (address is not None and address.is_loopback)
-    return False
+    # Whoever reaches a port of haproxy may claim to come from anywhere: it is not of these kinds.
+    interface = interface_of(description)
+    return interface is not None and is_loopback(interface)

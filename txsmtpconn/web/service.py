@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
@@ -11,12 +9,11 @@ from twisted.logger import Logger
 from twisted.web.server import Site
 
 from txsmtpconn.errors import ConfigError
-from txsmtpconn.net.listening import EndpointService, shown
+from txsmtpconn.net.listening import EndpointService, interface_of, shown
+from txsmtpconn.net.networks import is_loopback
 from txsmtpconn.web.stream import EventStream
 
 _REMOTE = "is not on loopback, and the page has no login: everybody there could read all mail"
-#: Descriptions of endpoints that listen on every interface where they name none.
-_TCP = re.compile(r"(?:tcp[46]?|ssl):")
 
 
 class WebService(EndpointService):
@@ -41,7 +38,8 @@ class WebService(EndpointService):
         super().__init__(reactor, site, [endpoint])
         self._stream = stream
         self._remote = remote
-        if not remote and _TCP.match(endpoint) and not is_loopback(_interface(endpoint)):
+        interface = interface_of(endpoint)
+        if not (remote or interface is None or is_loopback(interface)):
             raise ConfigError(f"{endpoint} {_REMOTE}")
 
     def _listening(self, port: IListeningPort, description: str) -> None:
@@ -58,16 +56,3 @@ class WebService(EndpointService):
     async def part(self) -> None:
         """Let go of the pages that are open."""
         self._stream.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address, or a name, is this host's own for sure."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _interface(endpoint: str) -> str:
-    found = re.search(r":interface=((?:\\.|[^:\\])*)", endpoint)
-    return "" if found is None else re.sub(r"\\(.)", r"\1", found[1])
