@@ -68,6 +68,19 @@ def test_a_directory_that_is_none(wrong: Any) -> None:
         ServerOptions(room_reserve=-1)
 
 
+def test_how_soon_mail_can_be_delivered() -> None:
+    """RFC 2852: the minimum is told, and enforced where the message would be returned."""
+    meeting = Meeting(None, promises=["DELIVERBY"], min_deliver_by=240)
+    hand = meeting.hand()
+    assert b"DELIVERBY 240\r\n" in meeting.says(hand, HELLO)
+    for by, code in (("240;R", 250), ("239;R", 555), ("1;rt", 555), ("1;N", 250), ("-5;N", 250)):
+        heard = meeting.says(hand, f"MAIL FROM:<> BY={by}\r\nRSET\r\n".encode())
+        assert codes(heard) == [code, 250], by
+    meeting.ends()
+    with pytest.raises(ConfigError):
+        ServerOptions(min_deliver_by=0)
+
+
 def test_how_long_mail_may_be_held() -> None:
     """RFC 4865: both limits are told, the second in the world's time, and enforced."""
     meeting = Meeting(None, promises=["FUTURERELEASE"], max_hold=3600)

@@ -71,6 +71,8 @@ EHLO: list[tuple[list[str], dict[str, Any], str]] = [
     ),
     (["DELIVERBY"], {"deliverby": True, "deliverby_minimum": None}, "RFC 2852, no minimum"),
     (["DELIVERBY 240"], {"deliverby": True, "deliverby_minimum": 240}, "RFC 2852, a minimum"),
+    (["DELIVERBY 240,x"], {"deliverby": True, "deliverby_minimum": 240}, "and what is not defined"),
+    (["DELIVERBY ,x"], {"deliverby": True, "deliverby_minimum": None}, "an empty minimum"),
     (["DELIVERBY x"], {"deliverby": True, "deliverby_minimum": None}, "garbage"),
     (["MT-PRIORITY"], {"mt_priority": True, "mt_priority_profile": None}, "RFC 6710"),
     (["MT-PRIORITY MIXER"], {"mt_priority": True, "mt_priority_profile": "MIXER"}, "a profile"),

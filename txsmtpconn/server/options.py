@@ -47,6 +47,7 @@ _POSITIVE = (
     "max_hold",
 )
 _POSITIVE_OR_NONE = (
+    "min_deliver_by",
     "max_size",
     "max_line",
     "max_recipient_domains",
@@ -70,6 +71,8 @@ class ServerOptions:
             452 is said at MAIL. None for no such check.
         room_reserve: Octets of that disk that mail may not use.
         max_hold: For how many seconds a message may be held (FUTURERELEASE).
+        min_deliver_by: Seconds that we need at least to deliver a message or to return it
+            (DELIVERBY); None where less may be asked for.
         max_recipients: Accepted recipients in one transaction (RFC 5321 wants at least 100).
         max_recipient_domains: Different domains of recipients in one session; None for no limit.
         max_messages: Mail transactions in one session; None for no limit.
@@ -134,6 +137,7 @@ class ServerOptions:
     room_in: str | Path | None = None
     room_reserve: int = 64 * 1024 * 1024
     max_hold: int = 30 * 86400
+    min_deliver_by: int | None = None
     max_recipients: int = 1000
     max_recipient_domains: int | None = None
     max_messages: int | None = None

@@ -47,7 +47,7 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         mailmax: transactions per session at most.
         rcptdomainmax: recipient domains per session at most.
         has_limits: whether a limit of a session is told, one of the last two.
-        deliverby_minimum: the shortest time in seconds that BY may ask for (RFC 2852).
+        deliverby_minimum: the shortest time in seconds that BY may ask for in mode R (RFC 2852).
         mt_priority_profile: the name of the priority profile (RFC 6710).
         futurerelease_interval: how many seconds ahead HOLDFOR may reach (RFC 4865).
         futurerelease_until: the last moment that HOLDUNTIL may name.
@@ -117,7 +117,8 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         self.rcptdomainmax = limits.get("RCPTDOMAINMAX")
         self.has_limits = self.mailmax is not None or self.rcptdomainmax is not None
         self.deliverby = "DELIVERBY" in offered
-        self.deliverby_minimum = _number(_SECONDS, self._first("DELIVERBY"))
+        # What else the parameter may say stands behind commas, and is not defined so far.
+        self.deliverby_minimum = _number(_SECONDS, self._first("DELIVERBY").partition(",")[0])
         self.mt_priority = "MT-PRIORITY" in offered
         self.mt_priority_profile = self._first("MT-PRIORITY") or None
         self.futurerelease = "FUTURERELEASE" in offered

@@ -281,6 +281,10 @@ def test_smtputf8_and_a_labels() -> None:
     assert talk.says(b"250 ok\r\n").hears() == MAIL + b"RCPT TO:<r@xn--bcher-kva.test>\r\n"
 
 
+HOLDING = b"250-x\r\n250 FUTURERELEASE 60 2030-01-01T00:00:00Z\r\n"
+IN_TIME = b"250-x\r\n250 DELIVERBY 240\r\n"
+
+
 @pytest.mark.parametrize(
     ("offer", "envelope", "kind"),
     [
@@ -288,10 +292,14 @@ def test_smtputf8_and_a_labels() -> None:
         (b"250-x\r\n250 SIZE 99\r\n", Envelope("", ["r@y.test"], size=100), MessageError),
         (PLAIN_OFFER, Envelope("", ["grüße@y.test"]), EnvelopeError),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], smtputf8=True), EnvelopeError),
-        (b"250-x\r\n250 REQUIRETLS\r\n", Envelope("", ["r@y.test"], requiretls=True), None),
+        (b"250-x\r\n250 REQUIRETLS\r\n", Envelope("s@x.test", ["r@y.test"], requiretls=True), None),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], body="BINARYMIME"), EnvelopeError),
         (b"250-x\r\n250 BINARYMIME\r\n", Envelope("", ["r@y.test"], body="BINARYMIME"), None),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], hold_for=60), EnvelopeError),
+        (HOLDING, Envelope("", ["r@y.test"], hold_for=61), EnvelopeError),
+        (HOLDING, Envelope("", ["r@y.test"], hold_until="2030-01-01T02:00:00+01:00"), None),
+        (PLAIN_OFFER, Envelope("", ["r@y.test"], deliver_by=(60, "R")), EnvelopeError),
+        (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(239, "R")), None),
     ],
 )
 def test_what_the_peer_cannot_take_is_refused_before_mail(
@@ -309,6 +317,37 @@ def test_what_the_peer_cannot_take_is_refused_before_mail(
     assert isinstance(outcome.error, kind)
     assert outcome.error.command == "MAIL FROM"
     assert talk.does(two).hears().startswith(b"MAIL")
+
+
+@pytest.mark.parametrize(
+    ("offer", "envelope", "parameter"),
+    [
+        (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(240, "R")), b" BY=240;R"),
+        (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(1, "N", True)), b" BY=1;NT"),
+        (HOLDING, Envelope("", ["r@y.test"], hold_for=60), b" HOLDFOR=60"),
+        (
+            HOLDING,
+            Envelope("", ["r@y.test"], hold_until="2030-01-01T00:00:00Z"),
+            b" HOLDUNTIL=2030-01-01T00:00:00Z",
+        ),
+        (PLAIN_OFFER, Envelope("", ["r@y.test"], requiretls=True), b""),
+    ],
+)
+def test_what_the_peer_can_take_is_asked_for(
+    offer: bytes, envelope: Envelope, parameter: bytes
+) -> None:
+    """Up to the limits that it has told; and a report is not lost for want of REQUIRETLS."""
+    talk = Talk.ready(offer).does(Transaction(envelope, b"hello\r\n"))
+    assert talk.hears() == b"MAIL FROM:<>" + parameter + b"\r\n"
+
+
+def test_time_that_is_too_short_is_a_time_that_is_over() -> None:
+    """RFC 2852: the code of a report says so."""
+    one = Transaction(Envelope("", ["r@y.test"], deliver_by=(239, "R")), b"hello\r\n")
+    Talk.ready(IN_TIME).does(one)
+    error = one.outcomes()[0].error
+    assert error is not None
+    assert error.enhanced_code == "5.4.7"
 
 
 def test_what_waited_for_the_session_is_judged_when_it_is_ready() -> None:

@@ -75,7 +75,7 @@ def transport(world: World, policy: Any, **options: Any) -> Any:
 
 def sent(world: World, policy: Any, message: Any = BODY, **options: Any) -> Any:
     """Send a message under a policy; return the result, or the error."""
-    wanted = {name: options.pop(name) for name in ("requiretls",) if name in options}
+    wanted = {name: options.pop(name) for name in ("requiretls", "mail_from") if name in options}
     sender = transport(world, policy, **options)
     outcome: list[Any] = []
     sender.send(envelope("x@a.test", **wanted), message).addBoth(outcome.append)
@@ -633,6 +633,28 @@ def test_requiretls_that_is_not_offered_is_not_sent(world: World) -> None:
     error = sent(world, "verify", requiretls=True)
     assert isinstance(error, RequireTLSError)
     assert (error.delivery, world.taken) == (Delivery.NOT_SENT, [])
+    assert error.enhanced_code == "5.7.30"
+
+
+def test_requiretls_is_looked_for_at_each_exchange(world: World) -> None:
+    """RFC 8689 section 4.2.1: one that does not offer it is left for the next."""
+    one, two = "one.wild.test", "two.wild.test"
+    world.domain("a.test", one, two, secure=True)
+    world.host(one, "192.0.2.7", secure=True)
+    world.host(two, "192.0.2.8", secure=True)
+    world.server(one, "192.0.2.7", certificate="wildcard")
+    world.server(two, "192.0.2.8", certificate="wildcard", promises=("REQUIRETLS",))
+    outcome = sent(world, "verify", requiretls=True)
+    assert outcome.accepted == ["x@a.test"]
+    assert world.envelopes[0].requiretls
+
+
+@pytest.mark.parametrize("policy", ["may", "none"])
+def test_requiretls_does_not_lose_a_report(world: World, policy: str) -> None:
+    """RFC 8689 section 5: one with the null reverse-path goes where nobody offers it, too."""
+    world.domain("a.test", "mx.test", secure=False)
+    world.server("mx.test", ONE, certificate="server")
+    assert sent(world, policy, requiretls=True, mail_from="").accepted == ["x@a.test"]
 
 
 WAIVED = b"TLS-Required: No\r\n" + BODY
@@ -640,7 +662,7 @@ WAIVED = b"TLS-Required: No\r\n" + BODY
 
 @pytest.mark.parametrize("policy", ["dane", "mta-sts", "dane+mta-sts"])
 def test_a_message_can_waive_what_its_recipients_want(world: World, policy: str) -> None:
-    """RFC 8689 section 5: a report of a broken policy must arrive in spite of it."""
+    """RFC 8689 section 3: a report of a broken policy must arrive in spite of it."""
     world.zone.put(TLSA_NAME, RecordType.TLSA, record(world, 3, 1, 1, "expired"), secure=True)
     world.server("mx.test", ONE, certificate="selfsigned")
     published = Published(a_test=ENFORCE)

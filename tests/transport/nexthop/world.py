@@ -182,7 +182,8 @@ class World:
 
 def envelope(*recipients: str, **options: Any) -> Envelope:
     """Return an envelope to these."""
-    return Envelope("sender@client.test", _listed(recipients), **options)
+    sender = options.pop("mail_from", "sender@client.test")
+    return Envelope(sender, _listed(recipients), **options)
 
 
 def _listed(recipients: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ change what the caller asked for, the message is refused here, before MAIL.
 from __future__ import annotations
 
 from bisect import bisect_left
+from datetime import datetime
 from itertools import accumulate
 
 from txsmtpconn.envelope import Envelope, Recipient
@@ -43,16 +44,40 @@ def objection(
         )
     if envelope.plain:
         return None
-    if envelope.requiretls and not (secure and extensions.requiretls):
+    if envelope.requiretls and envelope.mail_from and not (secure and extensions.requiretls):
+        # RFC 8689 section 5: a report is not lost for want of it; section 4.2.1 has the codes.
         wanting = "the server does not offer it" if secure else "the connection is not under TLS"
-        return RequireTLSError(f"REQUIRETLS was asked for, but {wanting}", command="MAIL FROM")
+        text = f"REQUIRETLS was asked for, but {wanting}"
+        status = "5.7.30" if secure else "5.7.10"
+        return RequireTLSError(text, command="MAIL FROM", status=status)
     if envelope.body == "BINARYMIME" and not (extensions.binarymime and extensions.chunking):
         return _unoffered("BODY=BINARYMIME", "BINARYMIME and CHUNKING")
-    if envelope.deliver_by is not None and not extensions.deliverby:
-        return _unoffered("BY", "DELIVERBY")
-    held = envelope.hold_for is not None or envelope.hold_until is not None
-    if held and not extensions.futurerelease:
+    return _objection_to_times(envelope, extensions)
+
+
+def _objection_to_times(envelope: Envelope, extensions: Extensions) -> SMTPError | None:
+    """Return why a message cannot be delivered by then, or held until then; or None."""
+    if envelope.deliver_by is not None:
+        if not extensions.deliverby:
+            return _unoffered("BY", "DELIVERBY")
+        seconds, mode, _ = envelope.deliver_by
+        least = extensions.deliverby_minimum
+        if mode == "R" and least is not None and seconds < least:
+            # RFC 2852 section 4.1.4: as if the time were over.
+            text = f"delivery was asked for in {seconds} s, the server wants {least} or more"
+            return EnvelopeError(text, command="MAIL FROM", status="5.4.7")
+    seconds_held, until = envelope.hold_for, envelope.hold_until
+    if seconds_held is None and until is None:
+        return None
+    if not extensions.futurerelease:
         return _unoffered("HOLDFOR or HOLDUNTIL", "FUTURERELEASE")
+    most, latest = extensions.futurerelease_interval, extensions.futurerelease_until
+    if most is not None and seconds_held is not None and seconds_held > most:
+        text = f"the message is to be held for {seconds_held} s, the server holds it for {most}"
+        return EnvelopeError(text, command="MAIL FROM")
+    if latest is not None and until is not None and datetime.fromisoformat(until) > latest:
+        text = f"the message is to be held until {until}, the server holds it until {latest}"
+        return EnvelopeError(text, command="MAIL FROM")
     return None
 
 
@@ -100,7 +125,7 @@ def mail_command(
         ret=None if dsn is None else dsn.ret,
         envid=None if dsn is None else dsn.envid,
         auth=envelope.auth if extensions.auth else None,
-        requiretls=envelope.requiretls,
+        requiretls=envelope.requiretls and extensions.requiretls,
         deliver_by=envelope.deliver_by,
         mt_priority=envelope.mt_priority if extensions.mt_priority else None,
         hold_for=envelope.hold_for,

@@ -71,6 +71,7 @@ TAKEN_BY_NONE = _of(554, "5.0.0 No recipient takes the message")
 NOT_HTTP = _of(554, "5.5.1 This is not a web server")
 TALKED_TOO_SOON = _of(554, "5.5.0 Wait for the greeting")
 TALKED_BEHIND_STARTTLS = _of(554, "5.5.0 Nothing may follow STARTTLS in clear")
+TOO_URGENT = _of(555, "5.5.4 The message cannot be promised to be delivered so soon")
 UNKNOWN_PARAMETER = _of(555, "5.5.4 A parameter is not one that this server offers")
 
 HELP = _of(

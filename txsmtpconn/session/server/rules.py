@@ -7,7 +7,7 @@ moment is in `session.server.tables`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -111,6 +111,8 @@ class ServerRules:
         xclient: Attributes of XCLIENT that this client may give; none, and it may not say that.
         xforward: The same of XFORWARD.
         max_hold: Seconds for which a message may be held back (RFC 4865).
+        min_deliver_by: The shortest time in seconds by which a message may have to be delivered or
+            returned (RFC 2852), or None.
         epoch: What to add to the session's time to have seconds since 1970.
         greet_delay: Seconds before the greeting; who talks earlier is shown out.
         timeouts: Deadlines.
@@ -143,6 +145,7 @@ class ServerRules:
     xclient: tuple[str, ...] = ()
     xforward: tuple[str, ...] = ()
     max_hold: int = 30 * 86400
+    min_deliver_by: int | None = None
     epoch: float = 0.0
     greet_delay: float = 0.0
     timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
@@ -210,17 +213,11 @@ class ServerRules:
             lines.append("CHUNKING")
             if "BINARYMIME" in offered:
                 lines.append("BINARYMIME")
-        lines += [
-            word
-            for word in ("DSN", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY")
-            if word in offered
-        ]
-        if "FUTURERELEASE" in offered:
-            latest = self._latest(now).strftime("%Y-%m-%dT%H:%M:%SZ")
-            lines.append(f"FUTURERELEASE {self.max_hold} {latest}")
+        lines += [word for word in ("DSN", "ENHANCEDSTATUSCODES", "MT-PRIORITY") if word in offered]
+        lines += self._time_lines(now)
         if "PRDR" in offered:
             lines.append("PRDR")
-        # RFC 8689 section 3: offered under TLS only.
+        # RFC 8689 section 2: used under TLS only, and so offered there.
         if secure and "REQUIRETLS" in offered:
             lines.append("REQUIRETLS")
         if "LIMITS" in offered:
@@ -229,6 +226,14 @@ class ServerRules:
             if attributes:
                 lines.append(" ".join((verb, *attributes)))
         return lines
+
+    def _time_lines(self, now: float) -> Iterator[str]:
+        if "DELIVERBY" in self.extensions:
+            least = self.min_deliver_by
+            yield "DELIVERBY" if least is None else f"DELIVERBY {least}"
+        if "FUTURERELEASE" in self.extensions:
+            latest = self._latest(now).strftime("%Y-%m-%dT%H:%M:%SZ")
+            yield f"FUTURERELEASE {self.max_hold} {latest}"
 
     def _latest(self, now: float) -> datetime:
         """Return until when a message may be held back."""
@@ -283,6 +288,10 @@ class ServerRules:
             return replies.UNKNOWN_PARAMETER
         if parameters.requiretls and not secure:
             return replies.TLS_REQUIRED
+        by = parameters.deliver_by
+        # Whoever only wants to hear of a delay (mode N) may ask for less (RFC 2852 section 4).
+        if by is not None and by.mode == "R" and by.seconds < (self.min_deliver_by or 1):
+            return replies.TOO_URGENT
         until = parameters.hold_until
         if (parameters.hold_for or 0) > self.max_hold or (
             until is not None and datetime.fromisoformat(until) > self._latest(now)

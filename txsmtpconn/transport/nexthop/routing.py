@@ -127,7 +127,8 @@ class Routing:
         """
         route = await self.route(hop)
         if envelope.requiretls:
-            return replace(route, requiretls=True)
+            # RFC 8689 sections 4.2.1 and 5: a report goes as it can, and is not waived either.
+            return replace(route, requiretls=bool(envelope.mail_from))
         if route.policy.level.is_the_recipients and await waives_tls(source):
             return replace(route, policy=MAY)
         return route

@@ -45,7 +45,7 @@ class Once:
 
 
 async def waives_tls(source: MessageSource | PreparedMessage) -> bool:
-    """Tell whether a message has the header field ``TLS-Required: No`` (RFC 8689 section 5).
+    """Tell whether a message has the header field ``TLS-Required: No`` (RFC 8689 section 3).
 
     Of a source that can be read once only, or fails, nothing is known: then the field does not
     count, and what the recipients' domains demand holds.
