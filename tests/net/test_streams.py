@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tempfile
@@ -118,11 +119,24 @@ def test_a_file_is_taken_from_its_position_on(tmp_path: Path, size: int) -> None
 
 
 @pytest.mark.parametrize("size", [10, 200_000])
-def test_a_file_may_be_given_for_several_messages_at_once(tmp_path: Path, size: int) -> None:
-    """Each gets all of it, however their readings interleave, and its position stays."""
+@pytest.mark.parametrize("make", ["buffered", "raw", "read and write", "packed"])
+def test_a_file_may_be_given_for_several_messages_at_once(
+    tmp_path: Path, size: int, make: str
+) -> None:
+    """Each gets all of it, however their readings interleave, and its position stays.
+
+    What the system has under the number of a packed file is not what is read from it.
+    """
     path = tmp_path / "message"
-    path.write_bytes(octets := os.urandom(size))
-    with path.open("rb") as file:
+    octets = os.urandom(size)
+    path.write_bytes(gzip.compress(octets) if make == "packed" else octets)
+    opened: Any = {
+        "buffered": lambda: path.open("rb"),
+        "raw": lambda: path.open("rb", buffering=0),
+        "read and write": lambda: path.open("r+b"),
+        "packed": lambda: gzip.open(path),
+    }[make]()
+    with opened as file:
         first = message_source(file).open()
         chunks = [first.read()]
         assert content(message_source(file)) == octets
@@ -163,6 +177,17 @@ def test_a_file_that_shrinks_is_an_error(tmp_path: Path) -> None:
         os.truncate(path, 70_000)
         with pytest.raises(StreamError):
             content(source)
+
+
+def test_a_file_that_is_closed_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
+    """Its number may be another file's by then."""
+    path = tmp_path / "message"
+    path.write_bytes(b"x" * 200_000)
+    with path.open("rb") as file:
+        body = message_source(file).open()
+        body.read()
+    with path.open("rb"), pytest.raises(ValueError, match="closed"):
+        body.read()
 
 
 def test_files_of_other_makes() -> None:

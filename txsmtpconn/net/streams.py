@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
-from io import BytesIO, TextIOBase
+from io import BufferedReader, BytesIO, FileIO, TextIOBase
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
@@ -264,6 +264,15 @@ def _may_block(file: Any) -> bool:
         return False
 
 
+def _is_plain(file: Any) -> bool:
+    """Tell whether a file's octets are those that the system has under its number.
+
+    Of one that is unpacked while it is read, say, they are not.
+    """
+    raw = file.raw if type(file) is BufferedReader else file
+    return type(raw) is FileIO and hasattr(os, "pread")
+
+
 class _FileBody:
     """Reads a file up to the size it had, or to its end.
 
@@ -281,14 +290,22 @@ class _FileBody:
         self._left = size
         self._owned = owned
         self._start = self._position = position
+        self._plain = position is not None and _is_plain(file)
 
     def read(self) -> bytes | Deferred[bytes]:
         if self._position is None:
             return self._checked(self._file.read(self._wanted()))
-        self._file.seek(self._position)
-        chunk = self._checked(self._file.read(self._wanted()))
-        self._file.seek(self._start)
+        chunk = self._checked(self._read_at(self._position, self._wanted()))
         self._position += len(chunk)
+        return chunk
+
+    def _read_at(self, position: int, wanted: int) -> Any:
+        if self._plain:
+            # One system call for three; a file that was closed has no number any more.
+            return os.pread(self._file.fileno(), wanted, position)
+        self._file.seek(position)
+        chunk = self._file.read(wanted)
+        self._file.seek(self._start)
         return chunk
 
     def close(self) -> None:
