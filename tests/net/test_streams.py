@@ -134,7 +134,7 @@ def test_a_file_may_be_given_for_several_messages_at_once(
         "buffered": lambda: path.open("rb"),
         "raw": lambda: path.open("rb", buffering=0),
         "read and write": lambda: path.open("r+b"),
-        "packed": lambda: gzip.open(path),
+        "packed": lambda: gzip.GzipFile(path),
     }[make]()
     with opened as file:
         first = message_source(file).open()

@@ -11,7 +11,7 @@ from txsmtpconn.wire.commands import (
     Bdat,
     Command,
     command_line,
-    command_lines,
+    commands_joined,
     parse_command,
     parse_response,
 )
@@ -62,16 +62,17 @@ def test_a_command_cannot_be_split(word: bytes, utf8: bool) -> None:
 
 
 def test_several_commands_pass_the_same_exit_at_once() -> None:
-    """Whole lines become one text, and each of them is held to what one alone is held to."""
-    assert command_lines(()) == b""
-    assert command_lines(("MAIL FROM:<>", "DATA")) == b"MAIL FROM:<>\r\nDATA\r\n"
+    """Each of them is held to what one alone is held to, and no more of them leave than meant."""
+    assert commands_joined("MAIL FROM:<>\r\nDATA\r\n", 2) == b"MAIL FROM:<>\r\nDATA\r\n"
     longest = "x" * (AUTHENTICATION_LINE - 2)
-    assert command_lines(("RSET", longest)) == f"RSET\r\n{longest}\r\n".encode()
-    refused = ["", longest + "x", "ü", "\ud800", "a\r\nRCPT TO:<v@t>", "a\r\n", "\r\na"]
+    assert commands_joined(f"RSET\r\n{longest}\r\n", 2) == f"RSET\r\n{longest}\r\n".encode()
+    with pytest.raises(LocalProtocolError):
+        commands_joined("RSET\r\nDATA", 1)
+    refused = [longest + "x", "ü", "\ud800", "a\r\nRCPT TO:<v@t>", "a\r\n", "\r\na"]
     for line in refused + [f"a{chr(octet)}b" for octet in [*range(0x20), *range(0x7F, 0x100)]]:
         for lines in ([line], ["RSET", line], [line, "RSET"]):
             with pytest.raises(LocalProtocolError):
-                command_lines(lines)
+                commands_joined("".join(f"{each}\r\n" for each in lines), len(lines))
 
 
 def test_utf8_leaves_under_smtputf8_only() -> None:

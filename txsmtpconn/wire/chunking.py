@@ -5,6 +5,8 @@ from __future__ import annotations
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.limits import SIZE_DIGITS
 
+_TOO_LARGE = 10**SIZE_DIGITS
+
 
 def bdat(size: int, last: bool) -> bytes:
     """Render the BDAT command that announces a chunk of ``size`` octets.
@@ -12,9 +14,18 @@ def bdat(size: int, last: bool) -> bytes:
     Raises:
         LocalProtocolError: a size that is not a count of octets.
     """
-    if type(size) is not int or not 0 <= size < 10**SIZE_DIGITS:
+    return bdat_command(size, last).encode("ascii")
+
+
+def bdat_command(size: int, last: bool) -> str:
+    """Give the same as text, with its line end, to be joined with other commands.
+
+    Raises:
+        LocalProtocolError: a size that is not a count of octets.
+    """
+    if type(size) is not int or not 0 <= size < _TOO_LARGE:
         raise LocalProtocolError(f"a chunk cannot have {size!r} octets")
-    return b"BDAT %d LAST\r\n" % size if last else b"BDAT %d\r\n" % size
+    return f"BDAT {size} LAST\r\n" if last else f"BDAT {size}\r\n"
 
 
 class ChunkReader:

@@ -51,41 +51,31 @@ def command_line(*words: bytes, utf8: bool = False) -> bytes:
     return line + b"\r\n"
 
 
-def command_lines(lines: Sequence[str]) -> bytes:
-    """Make whole commands, given without line ends, octets to be written together.
-
-    What `command_line` is for one: it looks at many at once, which costs little more than one.
-
-    Raises:
-        LocalProtocolError: One of them is empty, over the limit, or not printable ASCII.
-    """
-    if not all(lines):
-        raise LocalProtocolError("a command is empty")
-    return _checked(_octets("\r\n".join((*lines, ""))), len(lines))
-
-
 def commands_alike(start: str, arguments: Sequence[str], end: str) -> bytes:
-    """Make a whole command of each argument: what `command_lines` is for commands that differ.
+    """Make a whole command of each argument, to be written together.
 
     Raises:
         LocalProtocolError: One of the commands is over the limit, or not printable ASCII.
     """
     end += "\r\n"
-    text = start + (end + start).join(arguments) + end
-    return _checked(_octets(text), len(arguments))
+    return commands_joined(start + (end + start).join(arguments) + end, len(arguments))
 
 
-def _octets(text: str) -> bytes:
-    """Encode text; what is not ASCII becomes octets that are not printable."""
-    # Even half of a surrogate pair does.
-    return text.encode("utf-8", "surrogatepass")
+def commands_joined(text: str, count: int) -> bytes:
+    """Make octets of so many whole commands, each with its line end, to be written together.
 
+    What `command_line` is for one: it looks at many at once, which costs little more than one.
 
-def _checked(octets: bytes, count: int) -> bytes:
-    """Return octets that were joined from so many commands, if each is printable ASCII."""
+    Raises:
+        LocalProtocolError: They are more or fewer, or one of them is over the limit, or not
+            printable ASCII.
+    """
+    # What is not ASCII, even half of a surrogate pair, becomes octets that are not printable.
+    octets = text.encode("utf-8", "surrogatepass")
     # Each command got one CRLF. Where nothing but those is left when all that is printable is
     # taken away, no command holds a CR, a LF or anything else that could end or hide it.
-    if octets.translate(None, _PRINTABLE_OCTETS) != b"\r\n" * count:
+    ends = octets.translate(None, _PRINTABLE_OCTETS)
+    if ends != b"\r\n" * count or not text.endswith("\r\n"):
         raise LocalProtocolError("a command may hold printable ASCII only")
     longest = len(octets)
     if longest > AUTHENTICATION_LINE:

@@ -207,15 +207,22 @@ class Conversation:
         self.owed.extend([(entered, operation, size) for size in sizes])
         self.unanswered += len(lines)
 
-    def write_flight(self, flight: Flight, lines: bytes, operation: Operation) -> None:
-        """Render the commands of a flight, which are short, in one piece."""
+    def write_flight(
+        self, flight: Flight, lines: bytes, operation: Operation, data: bytes = b""
+    ) -> None:
+        """Render the commands of a flight, which are short, in one piece.
+
+        ``data`` is the chunk that the last of them announces.
+        """
         if self.state not in flight.states:
             raise LocalProtocolError(f"mail may not leave in state {self.state.name}")
         if self.trace is not None:
             self._trace_lines(lines)
         self._out.append(lines)
+        if data:
+            self.write_mail_data(data)
         # They count as one: in flight until the last of them is answered.
-        octets = len(lines)
+        octets = len(lines) + len(data)
         owed = self.owed
         if flight.reset:
             owed.append((_RESET_ROW, None, 0))

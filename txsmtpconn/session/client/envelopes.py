@@ -9,6 +9,7 @@ from txsmtpconn.session.client.policy import Window
 from txsmtpconn.session.client.rendering import mail_command, rcpt_commands, short_flight
 from txsmtpconn.session.client.tables import Expected, Verb
 from txsmtpconn.session.client.transaction import Phase, Transaction
+from txsmtpconn.wire.chunking import bdat_command
 from txsmtpconn.wire.limits import COMMANDS_IN_FLIGHT_OCTETS, RECIPIENTS_IN_FLIGHT
 
 _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
@@ -17,10 +18,14 @@ _SHORTEST_RCPT: Final = len(b"RCPT TO:<a@b>\r\n")
 _BODY: Final = Phase.BODY
 
 _SHORT: Final = ((Verb.MAIL, Expected.MAIL), (Verb.RCPT, Expected.RCPT))
-#: What ``short_flight`` returns, indexed by whether RSET goes first and whether DATA follows.
-_FLIGHTS: Final = [
-    (Flight(*_SHORT, reset=reset), Flight(*_SHORT, (Verb.DATA, Expected.DATA), reset=reset))
-    for reset in (False, True)
+#: What ``short_flight`` returns with or without something behind it, each indexed by whether RSET
+#: goes first.
+_ENVELOPE_ALONE: Final = [Flight(*_SHORT, reset=reset) for reset in (False, True)]
+_WITH_DATA: Final = [
+    Flight(*_SHORT, (Verb.DATA, Expected.DATA), reset=reset) for reset in (False, True)
+]
+_WITH_LAST_CHUNK: Final = [
+    Flight(*_SHORT, (Verb.BDAT, Expected.MARK), reset=reset) for reset in (False, True)
 ]
 
 
@@ -87,20 +92,30 @@ def render_envelope(
 
 
 def _render_short(conversation: Conversation, transaction: Transaction) -> None:
-    """Render the commands of a plain message to one recipient: one text, checked once."""
-    chunked, reset = transaction.chunked, transaction.resets
+    """Render the commands of a plain message to one recipient: one text, checked once.
+
+    A body in hand that goes by BDAT leaves with them, and that is the whole transaction.
+    """
+    reset, body, last_chunk = transaction.resets, transaction.body, b""
+    if not transaction.chunked:
+        flights, ending = _WITH_DATA, "DATA\r\n"
+    elif body is None or transaction.hold:
+        flights, ending = _ENVELOPE_ALONE, ""
+    else:
+        flights, ending, last_chunk = _WITH_LAST_CHUNK, bdat_command(len(body), True), body
     lines = short_flight(
         transaction.envelope,
         conversation.extensions,
         size=transaction.size,
         eight_bit=transaction.eight_bit,
         reset=reset,
-        data=not chunked,
+        ending=ending,
     )
-    conversation.write_flight(_FLIGHTS[reset][not chunked], lines, transaction)
+    conversation.write_flight(flights[reset], lines, transaction, last_chunk)
     transaction.asked = 2
     transaction.resets = False
-    if not chunked:
+    if flights is _WITH_DATA:
         transaction.data_asked = True
-    elif transaction.body is not None and not transaction.hold:
-        transaction.phase = _BODY
+    elif flights is _WITH_LAST_CHUNK:
+        transaction.octets = len(last_chunk)
+        transaction.note_mark()

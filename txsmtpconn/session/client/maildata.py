@@ -75,3 +75,4 @@ def render_mark(conversation: Conversation, transaction: Transaction) -> None:
         conversation.expect_mark(transaction)
         conversation.write_mail_data(data)
         transaction.octets += len(data)
+    transaction.note_mark()

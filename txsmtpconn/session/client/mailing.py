@@ -189,7 +189,7 @@ class Mailing:
             and conversation.unanswered < self._window.octets
         )
 
-    def begin(self, transaction: Transaction, waiting: int) -> None:
+    def begin(self, transaction: Transaction, now: float, waiting: int) -> None:
         """Begin a transaction, behind an RSET where the peer may hold its predecessor open.
 
         ``waiting`` is how many operations stand in the queue behind it.
@@ -197,18 +197,21 @@ class Mailing:
         transaction.resets = self._holds_open()
         transaction.chunked = self._chooses_chunks(transaction, waiting)
         transaction.reply_per_recipient = self._reply_per_recipient
-        envelope = transaction.envelope
-        transaction.prdr = (
-            not envelope.plain
-            and envelope.prdr
+        if not transaction.envelope.plain:
+            transaction.prdr = self._asks_for_prdr(transaction.envelope)
+        transaction.phase = _ENVELOPE
+        transaction.begun_at = now
+        self._undecided = self.rendering = transaction
+        self.active.append(transaction)
+        self.begun += 1
+
+    def _asks_for_prdr(self, envelope: Envelope) -> bool:
+        return (
+            envelope.prdr
             and len(envelope.addresses) > 1
             and not self._reply_per_recipient
             and "PRDR" in self._conversation.extensions
         )
-        transaction.phase = _ENVELOPE
-        self._undecided = self.rendering = transaction
-        self.active.append(transaction)
-        self.begun += 1
 
     def _holds_open(self) -> bool:
         """Tell, once, whether the peer may think that the last transaction is still open."""
@@ -240,7 +243,7 @@ class Mailing:
             return False
         return waiting >= _DEEP_QUEUE or bool(self.active and self.active[-1].chunked)
 
-    def render(self, transaction: Transaction) -> None:
+    def render(self, transaction: Transaction, now: float) -> None:
         """Render all of a transaction that may leave now."""
         if transaction.phase is _ENVELOPE:
             render_envelope(
@@ -249,12 +252,12 @@ class Mailing:
         if transaction.phase is _BODY and self._may_follow(transaction):
             if transaction.body is not None and not transaction.hold:
                 render_mark(self._conversation, transaction)
-                transaction.mark_left = True
-                transaction.phase = _MARKED
-                transaction.body = transaction.encoder = None
-                self.rendering = None
             elif transaction.pending:
                 render_chunk(self._conversation, transaction)
+        if transaction.phase is _MARKED:
+            self.rendering = None
+        if transaction.body_at == 0.0 and transaction.phase >= _BODY:
+            transaction.body_at = now
 
     def _begin_body(self, transaction: Transaction) -> None:
         """The peer is ready for mail data."""

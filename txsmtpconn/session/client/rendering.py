@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from txsmtpconn.envelope import Envelope, Recipient
 from txsmtpconn.errors import EnvelopeError, MessageError, RequireTLSError, SMTPError
-from txsmtpconn.wire.commands import command_line, command_lines, commands_alike
+from txsmtpconn.wire.commands import command_line, commands_alike, commands_joined
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.parameters import MailParameters
@@ -108,7 +108,7 @@ def mail_command(
     """
     utf8 = envelope.needs_smtputf8
     if envelope.plain and envelope.verbatim:
-        return command_lines((_plain_mail(envelope, extensions, size, eight_bit),))
+        return commands_joined(_plain_mail(envelope, extensions, size, eight_bit), 1)
     path = b"" if envelope.reverse_path is None else envelope.reverse_path.encode(utf8)
     words = b"FROM:<" + path + b">"
     if envelope.size is not None:
@@ -138,12 +138,10 @@ def mail_command(
 def _plain_mail(
     envelope: Envelope, extensions: Extensions, size: int | None, eight_bit: bool
 ) -> str:
-    line = f"MAIL FROM:<{envelope.mail_from}>"
-    if eight_bit and extensions.eight_bit_mime:
-        line += " BODY=8BITMIME"
+    parameters = " BODY=8BITMIME" if eight_bit and extensions.eight_bit_mime else ""
     if size is not None and extensions.offers_size:
-        line += f" SIZE={size}"
-    return line
+        parameters += f" SIZE={size}"
+    return f"MAIL FROM:<{envelope.mail_from}>{parameters}\r\n"
 
 
 def short_flight(
@@ -153,9 +151,9 @@ def short_flight(
     size: int | None,
     eight_bit: bool,
     reset: bool,
-    data: bool,
+    ending: str,
 ) -> bytes:
-    """Return MAIL and RCPT, with or without DATA, of an envelope such as most messages have.
+    """Return MAIL and RCPT, and what comes with them, of an envelope such as most messages have.
 
     Args:
         envelope: A plain one with a single recipient, whose addresses go as they are.
@@ -163,13 +161,13 @@ def short_flight(
         size: Octets of the mail data, if known.
         eight_bit: Whether the mail data is known to hold octets above 127.
         reset: Whether RSET is to go first.
-        data: Whether DATA is to follow.
+        ending: DATA or BDAT with its line end, or nothing.
     """
     mail = _plain_mail(envelope, extensions, size, eight_bit)
-    rcpt = f"RCPT TO:<{envelope.addresses[0]}>"
+    rcpt = envelope.addresses[0]
     if reset:
-        return command_lines(("RSET", mail, rcpt, "DATA") if data else ("RSET", mail, rcpt))
-    return command_lines((mail, rcpt, "DATA") if data else (mail, rcpt))
+        mail = "RSET\r\n" + mail
+    return commands_joined(f"{mail}RCPT TO:<{rcpt}>\r\n{ending}", 2 + reset + (ending != ""))
 
 
 def rcpt_commands(

@@ -302,14 +302,13 @@ class ClientSession:
         """
         conversation, mailing, queue = self._conversation, self._mailing, self._queue
         was_idle = not conversation.owed
+        transaction = mailing.rendering
         while True:
-            transaction = mailing.rendering
             if transaction is not None:
-                mailing.render(transaction)
-                if transaction.body_at == 0.0 and transaction.phase >= _BODY:
-                    transaction.body_at = now
+                mailing.render(transaction, now)
                 if mailing.rendering is not None:
                     break
+                transaction = None
             if not queue or conversation.state is not _READY:
                 break
             operation = queue[0]
@@ -317,8 +316,8 @@ class ClientSession:
                 if not mailing.may_begin():
                     break
                 queue.popleft()
-                mailing.begin(operation, len(queue))
-                operation.begun_at = now
+                transaction = operation
+                mailing.begin(transaction, now, len(queue))
             elif conversation.owed or mailing.has_to_settle(operation):
                 break
             else:

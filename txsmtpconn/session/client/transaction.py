@@ -162,6 +162,9 @@ class Phase(IntEnum):
     ENDED = 4
 
 
+_MARKED: Final = Phase.MARKED
+
+
 class Transaction(Operation):
     """One mail transaction on the wire. A message may need several.
 
@@ -262,6 +265,12 @@ class Transaction(Operation):
             return self.overall or self.final_replies[-1]
         rcpt = self.rcpt_replies[-1] if self.rcpt_replies else None
         return self.refusal or self.data_reply or rcpt or self.mail_reply
+
+    def note_mark(self) -> None:
+        """Note that the end mark has been handed on: of the body, nothing is left to send."""
+        self.mark_left = True
+        self.phase = _MARKED
+        self.body = self.encoder = None
 
     def note_closing(self, reply: Reply, expected: Expected) -> None:
         """Note a 421, which answered ``expected``, where the other replies are."""
