@@ -80,6 +80,16 @@ def test_lmtp_alone_opens_no_smtp_port(tmp_path: Path) -> None:
     assert relay_options(tmp_path, "--listen-lmtp=unix:/run/x").listen == ()
 
 
+def test_password_that_is_no_text_is_not_shown(tmp_path: Path) -> None:
+    """A file of something else was named by mistake, and may be secret, too."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"hunter2\xff")
+    arguments = (f"--spool={tmp_path}", UPSTREAM, f"--password-file={secret}")
+    with pytest.raises(SystemExit, match="is not text in UTF-8") as caught:
+        makeService(parsed(*arguments))
+    assert "hunter2" not in repr(caught.value)
+
+
 def test_the_password_comes_from_a_file_or_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,8 +110,12 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--web", "--release-to=http://mx.test", "--release-allow=*"], "smtp"),
         (
             ["--web", "--release-to=smtp://u@x", "--release-allow=*", "--release-password-file=no"],
-            "cannot read no",
+            "cannot read 'no'",
         ),
+        (["--timeout=nan"], "timeout"),
+        (["--hide=CHUNKNG"], "CHUNKNG"),
+        (["--implicit-tls"], "--certificate"),
+        (["--implicit-tls", "--listen=ssl:0", "--listen=tcp:0"], "--certificate"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_opened(arguments: list[str], told: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -13,6 +12,7 @@ from twisted.python import usage
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError, SMTPError
 from txsmtpconn.net.clock import steady_reactor
+from txsmtpconn.net.files import secret_of
 from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule, duration
 from txsmtpconn.relay.service import make_relay
@@ -140,7 +140,7 @@ def makeService(options: Options) -> IService:
     reactor: Any = steady_reactor()
     try:
         relay = make_relay(reactor, _relay_options(options), give_up=partial(give_up, reactor))
-    except (SMTPError, OSError) as error:
+    except SMTPError as error:
         raise CannotStart(f"smtprelay: {error}") from None
     return PluginService("smtprelay", relay, SpoolError)
 
@@ -189,4 +189,4 @@ def _doubt(text: str) -> Doubt:
 def _password(path: str | None) -> str | None:
     if path is None:
         return os.environ.get(PASSWORD_VARIABLE)
-    return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    return secret_of(path)

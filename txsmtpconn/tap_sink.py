@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -14,6 +13,7 @@ from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError, SMTPError
 from txsmtpconn.net.clock import steady_reactor
+from txsmtpconn.net.files import secret_of, text_of
 from txsmtpconn.server import ServerOptions, ServerTimeouts
 from txsmtpconn.sink import Mailbag, RuleBook
 from txsmtpconn.sink.mailbox import TemporaryMailbag
@@ -40,8 +40,17 @@ _ENDS = (
     ["stop-after-messages", "M", None, "Stop once so many messages were taken.", int],
     ["stop-after-sessions", "n", None, "Stop once so many sessions have ended.", int],
 )
-
-
+#: Options, and those of which they need one.
+_NEEDS = {
+    "private-key": ("certificate",),
+    "keep": ("store", "web"),
+    "web-listen": ("web",),
+    "web-remote": ("web",),
+    "web-host": ("web",),
+    "release-to": ("web",),
+    "release-allow": ("release-to",),
+    "release-password-file": ("release-to",),
+}
 _NETWORKS = ("proxy-network", "xclient-network", "xforward-network")
 
 
@@ -143,25 +152,24 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is opened."""
+        if not self["listen"]:
+            self["listen"].append(_DEFAULT_LISTEN)
         if self["max-size"] < 0:
             raise usage.UsageError("--max-size is 0 or more")
         for name in ("keep", "keep-octets", "stop-after-messages", "stop-after-sessions"):
             if self[name] is not None and self[name] < 1:
                 raise usage.UsageError(f"--{name} is 1 or more")
-        if self["private-key"] and not self["certificate"]:
-            raise usage.UsageError("--private-key needs --certificate")
-        if self["keep"] is not None and not (self["store"] or self["web"]):
-            raise usage.UsageError("--keep needs --store or --web")
-        for name in ("web-listen", "web-remote", "web-host", "release-to"):
-            if self[name] and not self["web"]:
-                raise usage.UsageError(f"--{name} needs --web")
-        for name in ("release-allow", "release-password-file"):
-            if self[name] and not self["release-to"]:
-                raise usage.UsageError(f"--{name} needs --release-to")
+        if self["implicit-tls"] and not (self["certificate"] or all(map(_is_tls, self["listen"]))):
+            raise usage.UsageError("--implicit-tls needs --certificate, or endpoints of TLS")
+        for name, needed in _NEEDS.items():
+            if self[name] and not any(self[each] for each in needed):
+                raise usage.UsageError(f"--{name} needs --{' or --'.join(needed)}")
         if self["release-to"] and not self["release-allow"]:
             raise usage.UsageError("--release-to needs --release-allow: nobody would be allowed")
-        if not self["listen"]:
-            self["listen"].append(_DEFAULT_LISTEN)
+
+
+def _is_tls(description: str) -> bool:
+    return description.partition(":")[0] in ("ssl", "tls")
 
 
 def makeService(options: Options) -> IService:
@@ -275,7 +283,7 @@ def _release_to(options: Options) -> dict[str, Any] | None:
             f" processes: put it into a file (--release-password-file) or {PASSWORD_VARIABLE}"
         )
     path = options["release-password-file"]
-    password = os.environ.get(PASSWORD_VARIABLE) if path is None else _text(path).rstrip("\r\n")
+    password = os.environ.get(PASSWORD_VARIABLE) if path is None else secret_of(path)
     return {**given, "auth": Credentials(auth.user, password)}
 
 
@@ -284,7 +292,7 @@ def _users(path: str | None) -> dict[str, str] | None:
     if path is None:
         return None
     users = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         found = re.fullmatch(r"([^:]+):(.+)", line)
@@ -292,10 +300,3 @@ def _users(path: str | None) -> dict[str, str] | None:
             raise ConfigError(f"{path}, line {number}: not NAME:PASSWORD")
         users[found[1]] = found[2]
     return users
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error

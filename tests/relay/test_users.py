@@ -83,7 +83,7 @@ def test_malformed_line_is_refused_and_not_shown(tmp_path: Path, text: str) -> N
 
 def test_missing_file_is_refused() -> None:
     """No file, no relay."""
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot read"):
         Users.read("/nonexistent/users", Reactor())
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from txsmtpconn.cli.secrets import text_of
 from txsmtpconn.cli.server import with_switches
 from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client.url import read_url
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.files import text_of
 from txsmtpconn.transport import SMTPTransport
 
 if TYPE_CHECKING:

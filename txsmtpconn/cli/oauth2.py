@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from txsmtpconn.cli.secrets import secret, text_of
+from txsmtpconn.cli.secrets import secret
 from txsmtpconn.cli.switches import expect_none
 from txsmtpconn.client import proxy
 from txsmtpconn.client.oauth2 import GOOGLE_TOKEN_URL, OAuth2TokenProvider
 from txsmtpconn.client.proxy import ProxyOptions
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.files import text_of
 from txsmtpconn.net.https import https_url
 from txsmtpconn.net.tls import TLSOptions
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.cancelled import SendCancelled
+from txsmtpconn.net.files import secret_of
 
 
 def secret(path: str | None, variable: str) -> str | None:
@@ -36,19 +36,4 @@ def secret(path: str | None, variable: str) -> str | None:
             raise SendCancelled("the question for the password was interrupted") from None
     if path is None:
         return os.environ.get(variable)
-    return text_of(path).rstrip("\r\n")
-
-
-def text_of(path: str) -> str:
-    """Return what is in a file that a switch names, secret or not.
-
-    Raises:
-        ConfigError: It cannot be read, or is not text.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as reason:
-        raise ConfigError(f"cannot read {path!a}: {reason.strerror}") from reason
-    except ValueError:
-        # Not chained: the reason quotes the file.
-        raise ConfigError(f"{path!a} is not text in UTF-8") from None
+    return secret_of(path)

@@ -13,13 +13,13 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.files import text_of
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server import NotBelieved, Session
 
@@ -110,13 +110,8 @@ class Users:
         Raises:
             ConfigError: It cannot be read, or a line of it is malformed. The text shows none.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise ConfigError(f"the users' file {path} cannot be read: {reason}") from None
         hashes = {}
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(text_of(path).splitlines(), 1):
             if not line.strip() or line.startswith("#"):
                 continue
             name, _, text = line.partition(":")

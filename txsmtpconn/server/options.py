@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,7 @@ from txsmtpconn.session.server.rules import (
     ServerRules,
     ServerTimeouts,
 )
+from txsmtpconn.session.server.tables import VERBS
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name
 
@@ -39,6 +41,8 @@ _NOT_NEGATIVE = (
     "auth_failures_kept",
     "room_reserve",
 )
+#: Keywords and verbs.
+_KNOWN = DEFAULT_EXTENSIONS | PROMISES | set(VERBS)
 _POSITIVE = (
     "max_recipients",
     "max_errors",
@@ -203,7 +207,7 @@ class ServerOptions:
         replace(self, "bare_line_ends_for", bare_line_ends_by_network(self.bare_line_ends_for))
         for name in ("proxy_networks", "xclient_networks", "xforward_networks"):
             replace(self, name, Networks.parse(getattr(self, name), name))
-        replace(self, "disabled", _words("disabled", self.disabled))
+        replace(self, "disabled", _words("disabled", self.disabled, _KNOWN))
         replace(self, "promises", _words("promises", self.promises, PROMISES))
         mechanisms = _words("auth_mechanisms", self.auth_mechanisms, SERVER_MECHANISMS)
         replace(self, "auth_mechanisms", mechanisms)
@@ -320,5 +324,6 @@ def _check_timeouts(timeouts: ServerTimeouts) -> None:
         value = getattr(timeouts, each.name)
         if value is None and each.name == "session":
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and 0 < value < math.inf):
             raise ConfigError(f"timeouts.{each.name} is a time above 0 seconds, not {value!r}")

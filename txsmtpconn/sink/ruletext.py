@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from txsmtpconn.errors import ConfigError
+from txsmtpconn.net.files import text_of
 from txsmtpconn.sink.rules import Delay, Drop, Effect, Reject, Rule, verb_named
 
 #: How a rule is narrowed down -> the attribute of `Rule`.
@@ -52,14 +53,7 @@ def read_rules(path: str | Path) -> list[Rule]:
     Raises:
         ConfigError: It cannot be read, or a line is no rule; with the line's number.
     """
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(LARGEST_FILE + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the rules in {path}: {error}") from None
-    if len(text) > LARGEST_FILE:
-        raise ConfigError(f"{path} has more than {LARGEST_FILE} octets of rules")
-    return parse_rules(text, str(path))
+    return parse_rules(text_of(path, LARGEST_FILE), str(path))
 
 
 def parse_rules(text: str, whose: str) -> list[Rule]:
