@@ -30,8 +30,11 @@ class Operation:
         ended: Whether its last event has been reported.
     """
 
-    tag: object = None
-    ended = False
+    __slots__ = ("ended", "tag")
+
+    def __init__(self) -> None:
+        self.tag: object = None
+        self.ended = False
 
 
 class Authenticate(Operation):
@@ -56,6 +59,7 @@ class Authenticate(Operation):
         *,
         secrets: tuple[bytes, ...] = (),
     ) -> None:
+        super().__init__()
         self.mechanism = mechanism
         self.initial = initial
         self.secrets = secrets
@@ -81,6 +85,7 @@ class OwnWords(Operation):
     given_up: SMTPError | None = None
 
     def __init__(self, mechanism: str, line: bytes, *, secrets: tuple[bytes, ...] = ()) -> None:
+        super().__init__()
         self.mechanism = mechanism
         self.line = line
         self.secrets = secrets
@@ -108,6 +113,7 @@ class Command(Operation):
     outside = False
 
     def __init__(self, line: bytes, name: str) -> None:
+        super().__init__()
         self.line = line
         self.name = name
 
@@ -162,6 +168,7 @@ class Phase(IntEnum):
     ENDED = 4
 
 
+_QUEUED: Final = Phase.QUEUED
 _MARKED: Final = Phase.MARKED
 
 
@@ -191,48 +198,15 @@ class Transaction(Operation):
         reply_per_recipient: Whether the n-th final reply is that of the n-th accepted recipient.
     """
 
-    phase = Phase.QUEUED
-    chunked = False
-    mark_left = False
-    reply_per_recipient = False
-    mail_reply: Reply | None = None
-    #: Whether MAIL was answered by something else than success.
-    mail_refused = False
-    data_reply: Reply | None = None
-    refusal: Reply | None = None
-    overall: Reply | None = None
-    prdr = False
-    cause: SMTPError | None = None
-    octets = 0
-    begun_at = 0.0
-    body_at = 0.0
-
-    # The session's own notes.
-    #: Whether an RSET goes first.
-    resets = False
-    #: How many of MAIL and RCPT have been rendered.
-    asked = 0
-    #: Whether DATA has been.
-    data_asked = False
-    #: How many recipients were accepted so far.
-    accepted = 0
-    #: The first reply that said that there are too many of them; no more are asked for then.
-    crowded: Reply | None = None
-    #: Whether a final reply was 2xx, which ends the transaction for the peer, too.
-    was_accepted = False
-    #: Whether a 353 has said that each recipient's reply follows.
-    divided = False
-    #: Whether the peer waits for a streamed body.
-    streaming = False
-    #: Octets of a streamed body, as they were given.
-    given = 0
-    #: What of a streamed body awaits its BDAT, and how many octets that is.
-    pending: Sequence[bytes] = ()
-    pending_octets = 0
-    #: Normalises, and stuffs, across the chunks of a streamed body.
-    encoder: LineEnds | Stuffing | None = None
-    #: Whether a 354 came though every RCPT was refused (RFC 2920 section 3.1).
-    lone_dot = False
+    # fmt: off
+    __slots__ = (
+        "accepted", "asked", "begun_at", "body", "body_at", "cause", "chunked", "crowded",
+        "data_asked", "data_reply", "divided", "eight_bit", "encoder", "envelope", "final_replies",
+        "given", "hold", "lone_dot", "mail_refused", "mail_reply", "mark_left", "octets", "overall",
+        "pending", "pending_octets", "phase", "prdr", "rcpt_replies", "refusal",
+        "reply_per_recipient", "resets", "size", "streaming", "was_accepted",
+    )
+    # fmt: on
 
     def __init__(
         self,
@@ -250,8 +224,50 @@ class Transaction(Operation):
         self.eight_bit = eight_bit
         self.hold = hold
         self.tag = tag
+        self.ended = False
         self.rcpt_replies: list[Reply] = []
         self.final_replies: list[Reply] = []
+        self.phase: Phase = _QUEUED
+        self.chunked = False
+        self.mark_left = False
+        self.reply_per_recipient = False
+        self.mail_reply: Reply | None = None
+        # Whether MAIL was answered by something else than success.
+        self.mail_refused = False
+        self.data_reply: Reply | None = None
+        self.refusal: Reply | None = None
+        self.overall: Reply | None = None
+        self.prdr = False
+        self.cause: SMTPError | None = None
+        self.octets = 0
+        self.begun_at = 0.0
+        self.body_at = 0.0
+
+        # The session's own notes: whether an RSET goes first.
+        self.resets = False
+        # How many of MAIL and RCPT have been rendered.
+        self.asked = 0
+        # Whether DATA has been.
+        self.data_asked = False
+        # How many recipients were accepted so far.
+        self.accepted = 0
+        # The first reply that said that there are too many of them; no more are asked for then.
+        self.crowded: Reply | None = None
+        # Whether a final reply was 2xx, which ends the transaction for the peer, too.
+        self.was_accepted = False
+        # Whether a 353 has said that each recipient's reply follows.
+        self.divided = False
+        # Whether the peer waits for a streamed body.
+        self.streaming = False
+        # Octets of a streamed body, as they were given.
+        self.given = 0
+        # What of a streamed body awaits its BDAT, and how many octets that is.
+        self.pending: Sequence[bytes] = ()
+        self.pending_octets = 0
+        # Normalises, and stuffs, across the chunks of a streamed body.
+        self.encoder: LineEnds | Stuffing | None = None
+        # Whether a 354 came though every RCPT was refused (RFC 2920 section 3.1).
+        self.lone_dot = False
 
     @property
     def asking(self) -> int:
