@@ -220,10 +220,13 @@ class Sending:
         transaction.tag = self._transaction = None
         if self._pump is not None or self._body is not None:
             self._release_source()
+        if self._outcomes is None and not self._cancelled:
+            # Nearly always this is all.
+            self._reply = transaction.taken_by_all
+            if self._reply is not None:
+                self._callback(None, transaction)
+                return
         self._reply = transaction.last_reply or self._reply
-        if self._outcomes is None and transaction.taken_by_all and not self._cancelled:
-            self._callback(None, transaction)
-            return
         if (
             transaction.reply_per_recipient
             and not transaction.divided

@@ -68,6 +68,8 @@ def message_source(message: object) -> MessageSource:
         MessageError: The message is empty, or is nothing of the kind.
         StreamError: It fails at the first look.
     """
+    if type(message) is bytes:
+        return MemorySource(message)
     try:
         return _source_of(message)
     except SMTPError:

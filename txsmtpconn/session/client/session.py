@@ -220,13 +220,14 @@ class ClientSession:
     def submit(self, operation: Operation) -> Sequence[Event]:
         """Queue an operation; all of them leave in the order of the calls."""
         state = self._conversation.state
-        if state in _ENDING:
-            closed = ConnectionLostError("the connection is closed", command="API")
-            return self._refuse(operation, closed)
-        if state in _OPEN and isinstance(operation, Transaction):
-            error = self._mailing.admit(operation, self._queue)
-            if error is not None:
-                return self._refuse(operation, error)
+        error: SMTPError | None = None
+        if state in _OPEN:
+            if isinstance(operation, Transaction):
+                error = self._mailing.admit(operation, self._queue)
+        elif state in _ENDING:
+            error = ConnectionLostError("the connection is closed", command="API")
+        if error is not None:
+            return self._refuse(operation, error)
         self._queue.append(operation)
         return ()
 
