@@ -574,6 +574,34 @@ def test_sts_does_not_override_dane(world: World) -> None:
     assert outcome.accepted == ["x@a.test"]
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_sts_says_who_where_no_record_can_be_used(world: World, name: str) -> None:
+    """RFC 8461 section 2: nothing of DANE fails there, so nothing of it is overridden."""
+    world.zone.put(TLSA_NAME, RecordType.TLSA, TLSA(3, 1, 9, b"x" * 32), secure=True)
+    world.server("mx.test", ONE, certificate=name)
+    outcome = sent(world, "dane+mta-sts", mta_sts=Published(a_test=ENFORCE))
+    assert isinstance(outcome, TLSError) is (name not in GOOD)
+    assert bool(world.taken) is (name in GOOD)
+
+
+@pytest.mark.parametrize("mode", [None, Mode.TESTING, Mode.NONE, Mode.ENFORCE], ids=str)
+def test_no_sts_policy_does_away_with_the_tls_of_records(world: World, mode: Mode | None) -> None:
+    """RFC 7672 section 2.2: records that cannot be used want TLS, whatever else is published."""
+    policies = {} if mode is None else {"a_test": STSPolicy(mode, ("mx.test",), 86400)}
+    world.zone.put(TLSA_NAME, RecordType.TLSA, TLSA(3, 1, 9, b"x" * 32), secure=True)
+    world.server("mx.test", ONE)
+    error = sent(world, "dane+mta-sts", mta_sts=Published(**policies))
+    assert (type(error), world.taken) == (TLSError, [])
+
+
+def test_records_that_cannot_be_had_are_no_matter_for_sts(world: World) -> None:
+    """RFC 7672 section 2.1: whoever suppresses them does not get to choose the weaker check."""
+    world.zone.fail(TLSA_NAME, RecordType.TLSA)
+    world.server("mx.test", ONE, certificate="server")
+    error = sent(world, "dane+mta-sts", mta_sts=Published(a_test=ENFORCE))
+    assert (type(error), world.network.links) == (DNSError, [])
+
+
 def test_the_smarthosts_policy_counts_not_the_recipients(world: World) -> None:
     """RFC 8461 section 4: the policy domain is the next hop's."""
     world.server("mx.test", ONE, certificate="wronghost")

@@ -32,7 +32,7 @@ class Level(Enum):
     DANE_ONLY = "dane-only"
     #: What the domain's MTA-STS policy says (RFC 8461); `MAY` where it has none.
     MTA_STS = "mta-sts"
-    #: TLSA records where there are some, else the MTA-STS policy (RFC 8461 section 2).
+    #: TLSA records where some can be used, else the MTA-STS policy (RFC 8461 section 2).
     DANE_MTA_STS = "dane+mta-sts"
 
     @property

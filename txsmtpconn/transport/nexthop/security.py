@@ -117,8 +117,12 @@ class Judge:
             if level is Level.DANE_ONLY and (found is None or not found.is_decided):
                 text = f"{exchange.host} has no TLSA record that can be used"
                 return Demand(Encryption.ALWAYS, refusal=refusal(text, "dane-required"))
-        if found is None and level.uses_mta_sts:
-            found = await self._sts(hop, exchange)
+        if level.uses_mta_sts and not (found and found.is_decided):
+            # RFC 8461 section 2: no policy overrides DANE. Records that cannot be used say only
+            # that there must be TLS, as an enforced policy does, which also says with whom.
+            published = await self._sts(hop, exchange)
+            if found is None or (published and published.is_decided):
+                found = published
         return found or _MAY
 
     async def _dane(self, hop: NextHop, exchange: Exchange, addresses: Addresses) -> Demand | None:
