@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-TWISTD = str(Path(sys.executable).with_name("twistd"))
+from tests.cli.running import TWISTD
+
 SPOOL = ["--spool=spool", "--upstream=smtp://mx.example:2525"]
 
 
