@@ -62,9 +62,17 @@ class Zone:
 
 
 class WorldReactor(Clock):
-    """A clock that can connect to addresses."""
+    """A clock that can connect to addresses.
+
+    Attributes:
+        dialled: Where it was asked to connect to, address and port, in order.
+    """
 
     network: MemoryNetwork
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dialled: list[str] = []
 
     def connectTCP(  # noqa: N802
         self,
@@ -74,6 +82,7 @@ class WorldReactor(Clock):
         timeout: Any = None,
         bindAddress: Any = None,
     ) -> Any:
+        self.dialled.append(f"{host}:{port}")
         connector = _Connector()
         connector.connecting = self.network.connect(factory, f"{host}:{port}")
         connector.connecting.addErrback(

@@ -81,6 +81,9 @@ def mx_carrier(
         hop = NextHop.parse(hop, connection.port or SMTP_PORT)
     if connection.auth is not None and hop is None:
         raise ConfigError("option auth: a password is for one destination; name it as the next hop")
+    known = own.mta_sts
+    if connection.proxy is not None and isinstance(known, MTASTS) and known.proxy is None:
+        raise ConfigError("option mta_sts: it fetches policies past the proxy; give it the proxy")
     return MXCarrier(reactor, hop, pool_options(pool, _POOL), connection, own)
 
 
@@ -126,6 +129,7 @@ class MXCarrier:
                 tls_reports=options.tls_reports,
                 allow_networks=options.allow_networks,
                 refuse_networks=options.refuse_networks,
+                proxy=connection.proxy,
             )
         seconds = connection.dns_timeout
         assert seconds is not None

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txsmtpconn.client.proxy import ProxyOptions
 from txsmtpconn.client.waiters import Waiters
 from txsmtpconn.errors import DNSError
 from txsmtpconn.net.clock import default_reactor
@@ -49,8 +50,13 @@ class MTASTS:
         tls_reports: Where failures to get a policy are counted.
         allow_networks: Networks in which policy hosts may be although `networks.REFUSED` has them.
         refuse_networks: Networks in which they must not be, besides those.
+        proxy: What to go through to the policy hosts, as its URL or a `ProxyOptions`. Nothing is
+            fetched past it; DNS is asked on this side.
         port: Where policy hosts listen: 443, but in tests.
         now: The time, in seconds since the epoch.
+
+    Attributes:
+        proxy: What policies are fetched through; None for nothing.
 
     Raises:
         ConfigError: Something of that is wrong.
@@ -68,6 +74,7 @@ class MTASTS:
         tls_reports: TLSReports | None = None,
         allow_networks: Iterable[str] = (),
         refuse_networks: Iterable[str] = (),
+        proxy: ProxyOptions | str | None = None,
         port: int = 443,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -75,7 +82,10 @@ class MTASTS:
         self._resolver = CachingResolver(resolver or StubResolver(reactor), reactor)
         reach = Reach(allow=allow_networks, refuse=refuse_networks)
         book = AddressBook(self._resolver, reach)
-        self._fetcher = Fetcher(reactor, book, tls or TLSOptions(), port)
+        if proxy is not None and not isinstance(proxy, ProxyOptions):
+            proxy = ProxyOptions.from_url(proxy)
+        self.proxy = proxy
+        self._fetcher = Fetcher(reactor, book, tls or TLSOptions(), port, self.proxy)
         self._store = STSStore(path)
         self._reports = tls_reports
         self._now = now

@@ -31,7 +31,7 @@ class MXOptions:
         dnssec: The address of a validating DNS server on this machine, ``"127.0.0.1"`` or with a
             port ``"127.0.0.1:5353"``: it is asked instead, and its AD bit is believed.
         mta_sts: Where MTA-STS policies come from, `MTASTS`; by default one is made if a policy
-            wants it.
+            wants it, with the proxy of the connections. One that you bring has its own.
         tls_reports: Where sessions are counted for RFC 8460.
         own_names: Our own names, besides the `name` that we greet with: mail for domains of which
             we are an exchange goes to better exchanges only.

@@ -3,6 +3,7 @@
 No redirect is followed, no more is read than a policy may have, and nothing takes longer than a
 minute. Where the policy host is, our own resolver says, and addresses that are refused to mail
 exchanges are refused to policy hosts as well: whoever publishes the domain decides on them, too.
+Where there is a proxy, it is asked for those addresses, and nothing goes past it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
-from txsmtpconn.errors import ConfigError, SMTPError, TLSError
+from txsmtpconn.client import proxy
+from txsmtpconn.client.proxy import ProxyOptions
+from txsmtpconn.errors import ConfigError, ProxyError, SMTPError, TLSError
 from txsmtpconn.net.addresses import address_endpoint
 from txsmtpconn.net.cancelled import SendCancelled
 from txsmtpconn.net.https import HTTPS
@@ -56,16 +59,29 @@ class Fetcher:
         book: Finds the policy hosts.
         tls: Whom to trust.
         port: Where policy hosts listen.
+        way: The proxy to go through, if there is one.
 
     Raises:
-        ConfigError: The TLS options switch the verification off, or a file of theirs is wrong.
+        ConfigError: The TLS options switch the verification off, a file of theirs is wrong, or the
+            proxy is none.
     """
 
-    def __init__(self, reactor: Any, book: AddressBook, tls: TLSOptions, port: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        book: AddressBook,
+        tls: TLSOptions,
+        port: int,
+        way: ProxyOptions | None,
+    ) -> None:
         self._reactor = reactor
         self._book = book
         self._tls = tls
         self._port = port
+        self._way = way
+        if way is not None:
+            # It is asked for addresses; which, is known later.
+            proxy.check(way, "192.0.2.1", port)
         self._client("")
 
     def fetch(self, domain: str) -> Deferred[STSPolicy]:
@@ -105,7 +121,7 @@ class Fetcher:
         return HTTPS(
             self._reactor,
             self._tls,
-            endpoint=_Road(self._reactor, self._book, host, self._port),
+            endpoint=_Road(self._reactor, self._book, host, self._port, self._way),
             timeout=FETCH_TIMEOUT,
             limit=POLICY_OCTETS + _HEADER,
         )
@@ -115,22 +131,34 @@ class Fetcher:
 class _Road:
     """A host at its addresses, one after the other."""
 
-    def __init__(self, reactor: Any, book: AddressBook, host: str, port: int) -> None:
+    def __init__(
+        self, reactor: Any, book: AddressBook, host: str, port: int, way: ProxyOptions | None
+    ) -> None:
         self._reactor = reactor
         self._book = book
         self._host = host
         self._port = port
+        self._way = way
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> Any:
-        last: ConnectError | None = None
+        last: Exception | None = None
         for address in (await self._book.find(self._host)).found:
-            endpoint = address_endpoint(self._reactor, address, self._port, timeout=_CONNECT)
             try:
-                return await endpoint.connect(factory)
-            except ConnectError as reason:
+                return await self._endpoint(address).connect(factory)
+            except SendCancelled:
+                raise
+            except (ConnectError, SMTPError) as reason:
                 last = reason
         assert last is not None
+        if self._way is not None:
+            # What became of it is told to whoever publishes the domain: our proxy's name is not.
+            raise ProxyError("the proxy opened no way to the policy host") from last
         raise last
+
+    def _endpoint(self, address: str) -> IStreamClientEndpoint:
+        if self._way is None:
+            return address_endpoint(self._reactor, address, self._port, timeout=_CONNECT)
+        return proxy.endpoint(self._reactor, self._way, address, self._port, timeout=_CONNECT)
