@@ -52,9 +52,9 @@ def forgets_reset(patch: pytest.MonkeyPatch) -> None:
     """A transaction follows one that may still be open, without RSET."""
     begin = Mailing.begin
 
-    def begin_anyhow(self: Mailing, transaction: Transaction, waiting: int) -> None:
+    def begin_anyhow(self: Mailing, transaction: Transaction, now: float, waiting: int) -> None:
         self.reset()
-        begin(self, transaction, waiting)
+        begin(self, transaction, now, waiting)
 
     patch.setattr(Mailing, "begin", begin_anyhow)
 
