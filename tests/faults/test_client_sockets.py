@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 
 from txsmtpconn import (
     ConnectionLostError,
@@ -68,7 +70,6 @@ def closing_time(clean_reactor: None) -> Iterator[None]:
     """Let the reactor turn after a test until closed sockets are closed."""
     yield
     from twisted.internet import reactor
-    from twisted.internet.task import deferLater
 
     end = time.monotonic() + 2
     pytest_twisted.blockon(deferLater(reactor, 0))
@@ -324,3 +325,62 @@ async def test_a_big_stream_in_constant_memory(chunking: str) -> None:
     assert counting.octets == size
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 16 * 1024, f"{grown} KiB more than before"
+
+
+def _uncollected() -> set[str]:
+    """Name what only the collector of cycles can free: of ours, and of the reactor's transports."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        rooms = "txsmtpconn.", "twisted.internet.tcp."
+        names = {f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage}
+        return {name for name in names if name.startswith(rooms) and ".testing." not in name}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+async def _delivered(connection: SMTPConnection) -> None:
+    await connection.send(ENVELOPE, BODY)
+    await connection.quit()
+
+
+async def _lost(connection: SMTPConnection) -> None:
+    sending = connection.send(ENVELOPE, BODY)
+    sending.addErrback(lambda failure: failure.trap(ConnectionLostError) and None)
+    await sending
+
+
+async def _dropped(connection: SMTPConnection) -> None:
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "use"),
+    [
+        ((*READY, *DELIVERY, expect("QUIT"), send("221 bye"), expect_close()), _delivered),
+        ((*READY, FLIGHT, close()), _lost),
+        ((*READY, expect_close()), _dropped),
+    ],
+    ids=["quit", "lost", "closed"],
+)
+@pytest_twisted.ensureDeferred
+async def test_nothing_of_a_finished_connection_is_left_to_the_collector_of_cycles(
+    script: tuple[Step, ...], use: Callable[[SMTPConnection], Awaitable[None]]
+) -> None:
+    """Its search would cost more than the end of a connection that carried one message."""
+    from twisted.internet import reactor
+
+    async with serving(script) as (port, _):
+        gc.collect()
+        gc.disable()
+        try:
+            connection = await connect(reactor, host="127.0.0.1", port=port, name="client.test")
+            gone = connection.when_closed().addErrback(lambda _: None)
+            await use(connection)
+            del connection
+            await gone
+            await deferLater(reactor, 0)
+            assert not _uncollected()
+        finally:
+            gc.enable()

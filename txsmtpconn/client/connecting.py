@@ -154,22 +154,29 @@ class _Dialled(SMTPConnectionFactory):
 
     def buildProtocol(self, addr: object) -> SMTPConnection:
         self._timer.cancel()
+        self._connector = None
         connection = self._connection = SMTPConnection(self._reactor, self._options)
         connection.factory = self
         connection.when_ready().addCallbacks(self._succeed, self._break_off)
         return connection
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._connector = None
         self._fail(connection_error(reason, self._options))
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        # The reactor's connector and transport know each other, and nobody else knows them now.
+        connector.transport = None
 
     def _expired(self) -> None:
         self._give_up(_out_of_time(self._options))
 
     def _give_up(self, reason: SMTPError) -> None:
         connecting = self._connection is None
+        connector, self._connector = self._connector, None
         self._fail(reason)
         if connecting:
-            self._connector.stopConnecting()
+            connector.stopConnecting()
 
     def _break_off(self, failure: Failure) -> None:
         reason = failure.value

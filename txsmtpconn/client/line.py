@@ -135,9 +135,11 @@ class Line:
         self.take(self.session.connection_lost(cause, self.now()))
 
     def closed(self) -> None:
-        """Let go of everything that would keep a reactor busy."""
+        """Let go of everything that would keep a reactor busy, and of who would keep us."""
         self.transport = self._outlet = None
         self._deadline.cancel()
+        # Whatever comes now is for the session, which has ended, to refuse.
+        del self._deadline, self._owner
         if self._next_burst is not None:
             self._next_burst.cancel()
 

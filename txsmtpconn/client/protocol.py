@@ -101,7 +101,7 @@ class SMTPConnection(Protocol):
         self._line = Line(session, reactor if clock is None else clock, self)
         if logger is not None:
             self._line.note = partial(logger.info, session_id=self.id)
-        self._ready: Waiters[SMTPConnection] = Waiters()
+        self._ready: Waiters[None] = Waiters()
         self._closed: Waiters[None] = Waiters()
         self._quits: Waiters[None] = Waiters()
 
@@ -148,7 +148,7 @@ class SMTPConnection(Protocol):
 
         By then the greeting, EHLO or LHLO and, where it is wanted, STARTTLS are done.
         """
-        return self._ready.wait()
+        return self._ready.wait().addCallback(lambda _: self)
 
     def when_closed(self) -> Deferred[None]:
         """Return a Deferred of your own that fires when the connection is gone.
@@ -400,7 +400,7 @@ class SMTPConnection(Protocol):
             self._producing = True
             transport.registerProducer(self, True)
         self._note("{session_id} ready")
-        self._ready.fire(self)
+        self._ready.fire(None)
 
     def session_ended(self, cause: SMTPError | None) -> None:
         """Close the transport as the end deserves, and tell everybody."""

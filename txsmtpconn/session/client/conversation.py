@@ -13,7 +13,7 @@ from types import MethodType
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
-from txsmtpconn.session.client.events import Event
+from txsmtpconn.session.client.events import Event, OperationEnded
 from txsmtpconn.session.client.policy import Timeouts
 from txsmtpconn.session.client.tables import (
     FIRST_CODE,
@@ -102,6 +102,7 @@ class Conversation:
         unanswered: Octets of commands and chunks among those.
         cause: Why the session is closed, once it is.
         secrets: What was said in a SASL dialogue, while the peer may quote it.
+        opened: Called once the peer's extensions are known for good.
     """
 
     state = State.CONNECTING
@@ -111,6 +112,7 @@ class Conversation:
     cause: SMTPError | None = None
     unanswered = 0
     secrets: tuple[bytes, ...] = ()
+    opened: Callable[[], None] | None = None
 
     #: When the oldest owed reply became the oldest.
     _waiting_since = 0.0
@@ -150,9 +152,18 @@ class Conversation:
             self.cause = cause
             self.enter(State.CLOSED)
             self._out.clear()
-            # No reply does anything any more; and fewer parts of the session are left for somebody
-            # to look for who looks for cycles, which costs more than its end.
+            # No reply does anything any more; and no part of the session, which know all of this,
+            # is left to be found by the collector of cycles, whose search costs more than an end.
             self._acts = []
+            self.opened = None
+
+    def operation_ended(
+        self, operation: Operation, reply: Reply | None, error: SMTPError | None
+    ) -> None:
+        """Report the end of an operation that is no transaction, once."""
+        if not operation.ended:
+            operation.ended = True
+            self.events.append(OperationEnded(operation, reply, error))
 
     def lost(self, cause: SMTPError | None) -> None:
         """Close the session as its transport is gone: for ``cause``, or by the peer (None)."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable
 from typing import Final
 
-from txsmtpconn.errors import ProtocolError, SMTPError
+from txsmtpconn.errors import ProtocolError
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.events import ChallengeReceived, WordsAnswered
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
@@ -49,7 +48,6 @@ class Dialogue:
 
     Args:
         conversation: The line to the peer.
-        ended: Called with the operation, its reply and an error at the end of each dialogue.
 
     Attributes:
         current: The operation that has the connection for itself, if one has.
@@ -59,13 +57,8 @@ class Dialogue:
     current: Authenticate | OwnWords | None = None
     succeeded = False
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        ended: Callable[[Operation, Reply | None, SMTPError | None], None],
-    ) -> None:
+    def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._ended = ended
         conversation.act_on(self, self._ACTS)
 
     def begin(self, operation: Authenticate | OwnWords) -> None:
@@ -150,7 +143,7 @@ class Dialogue:
         if succeeded:
             self.succeeded = True
         self._conversation.enter(State.READY)
-        self._ended(operation, reply, operation.given_up)
+        self._conversation.operation_ended(operation, reply, operation.given_up)
 
     # -- the caller's own
 

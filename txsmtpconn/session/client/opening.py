@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
 from txsmtpconn.session.client.conversation import Conversation
-from txsmtpconn.session.client.events import OperationEnded, Ready, TLSAgreed
+from txsmtpconn.session.client.events import Ready, TLSAgreed
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.rendering import client_greeting
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
@@ -27,7 +26,6 @@ class Opening:
         name: Our name, as it goes on the wire.
         security: When to turn to TLS.
         auth_required: Whether HELO, which offers no AUTH, is no way out.
-        ready: Called once the peer's extensions are known for good.
 
     Attributes:
         introduction: The XCLIENT behind which the session begins anew, until it has done so.
@@ -43,14 +41,12 @@ class Opening:
         name: bytes,
         security: Security,
         auth_required: bool,
-        ready: Callable[[], None],
     ) -> None:
         self._conversation = conversation
         self._dialect = dialect
         self._name = name
         self._security = security
         self._auth_required = auth_required
-        self._ready = ready
         self._greeted = False
         self._hello = client_greeting(dialect.hello, name)
         conversation.act_on(self, self._ACTS)
@@ -92,10 +88,10 @@ class Opening:
         operation, self.introduction = self.introduction, None
         if operation is None:
             conversation.events.append(Ready(conversation.extensions))
-        elif not operation.ended:
-            operation.ended = True
-            conversation.events.append(OperationEnded(operation, conversation.last_reply, None))
-        self._ready()
+        else:
+            conversation.operation_ended(operation, conversation.last_reply, None)
+        assert conversation.opened is not None
+        conversation.opened()
 
     @property
     def _wants_tls(self) -> bool:

@@ -26,7 +26,7 @@ from typing import Final
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.session.client.conversation import Conversation
 from txsmtpconn.session.client.dialogue import Dialogue
-from txsmtpconn.session.client.events import Event, OperationEnded, SessionEnded
+from txsmtpconn.session.client.events import Event, SessionEnded
 from txsmtpconn.session.client.mailing import Mailing
 from txsmtpconn.session.client.opening import Opening
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts, Window
@@ -98,7 +98,6 @@ class ClientSession:
             name=name,
             security=security,
             auth_required=auth_required,
-            ready=self._begin_mailing,
         )
         self._mailing = Mailing(
             conversation,
@@ -110,8 +109,9 @@ class ClientSession:
         self.admitted = self._mailing.admitted  # which recipients it may still have (RFC 9422)
         # What has not been begun, in the order of the calls.
         self._queue: deque[Operation] = deque()
-        self._dialogue = Dialogue(conversation, self._end)
+        self._dialogue = Dialogue(conversation)
         self._ended = False
+        conversation.opened = self._begin_mailing
         conversation.act_on(self, self._ACTS)
 
     # -- facts -----------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class ClientSession:
         elif operation is self._dialogue.current:
             self._conversation.end(cause)
         else:
-            self._end(operation, None, cause)
+            self._conversation.operation_ended(operation, None, cause)
         return self._report()
 
     def respond(self, data: bytes | None) -> Sequence[Event]:
@@ -375,7 +375,7 @@ class ClientSession:
         owed = [operation for _, operation, _ in conversation.owed]
         for operation in (*owed, self._dialogue.current, self._opening.introduction):
             if operation is not None and not isinstance(operation, Transaction):
-                self._end(operation, None, cause)
+                conversation.operation_ended(operation, None, cause)
         self._refuse_waiting(cause)
         conversation.owed.clear()
         conversation.events.append(SessionEnded(cause))
@@ -395,12 +395,7 @@ class ClientSession:
         if isinstance(operation, Transaction):
             self._mailing.end(operation, cause)
         else:
-            self._end(operation, None, cause)
-
-    def _end(self, operation: Operation, reply: Reply | None, error: SMTPError | None) -> None:
-        if not operation.ended:
-            operation.ended = True
-            self._conversation.events.append(OperationEnded(operation, reply, error))
+            self._conversation.operation_ended(operation, None, cause)
 
     # -- admission -------------------------------------------------------------------------
 
@@ -435,11 +430,11 @@ class ClientSession:
         assert operation is not None
         if isinstance(operation, Reset) and reply.is_positive:
             self._mailing.reset()
-        self._end(operation, reply, None)
+        self._conversation.operation_ended(operation, reply, None)
 
     def _on_quit_ended(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         assert operation is not None
-        self._end(operation, reply, None)
+        self._conversation.operation_ended(operation, reply, None)
         self._conversation.end(None)
 
     #: Which effects of replies this part carries out, and how.
