@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.vectors.replies import BROKEN_REPLIES, REPLIES
 from txsmtpconn.wire.enhanced import EnhancedStatusCode
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
-from txsmtpconn.wire.limits import ReplyLimits
+from txsmtpconn.wire.limits import BLANK_LINES, ReplyLimits
 from txsmtpconn.wire.reply import Reply, ReplyParser
 
 replies = pytest.mark.parametrize(
@@ -139,6 +139,34 @@ def test_many_replies_in_one_read_are_not_copied_again() -> None:
         if number == 50_000:
             assert parser._buffer is octets
     assert parser.next_reply() is None
+
+
+def test_replies_known_beforehand_are_passed_by_as_a_whole() -> None:
+    """Where just these octets come next, and a reply may begin there; else nothing happens."""
+    parser = ReplyParser()
+    phrase = b"250 a\r\n250 b\r\n"
+    parser.receive_data(b"\r\n250 c\r\n" + phrase + phrase[:-1])
+    assert not parser.skip(phrase)
+    assert parser.next_reply() == Reply.of(250, "c")
+    assert parser.skip(phrase)
+    assert not parser.skip(phrase)
+    parser.receive_data(b"\n250-d\r\n")
+    assert parser.skip(phrase)
+    assert parser.next_reply() is None
+    parser.receive_data(phrase)
+    assert not parser.skip(phrase), "the first line of it ends the reply that has begun"
+    assert parser.next_reply() == Reply.of(250, "d", "a")
+    assert parser.next_reply() == Reply.of(250, "b")
+
+
+def test_replies_passed_by_end_a_run_of_empty_lines() -> None:
+    """The limit is for empty lines between two replies."""
+    parser = ReplyParser()
+    for _ in range(3):
+        parser.receive_data(b"\r\n" * BLANK_LINES)
+        assert parser.next_reply() is None
+        parser.receive_data(b"250 a\r\n")
+        assert parser.skip(b"250 a\r\n")
 
 
 def test_the_limits_are_the_callers() -> None:

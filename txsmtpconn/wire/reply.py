@@ -208,6 +208,14 @@ class ReplyParser:
             self._buffer = data
         self._at = 0
 
+    def skip(self, replies: bytes) -> bool:
+        """Pass by the octets of whole replies, if they come next; tell whether they do."""
+        if self._held or not self._buffer.startswith(replies, self._at):
+            return False
+        self._at += len(replies)
+        self._blanks = 0
+        return True
+
     def next_reply(self) -> Reply | None:
         """Give the next whole reply, or None if more octets are needed.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
 from txsmtpconn.session.client.events import Event, OperationEnded
+from txsmtpconn.session.client.flights import AWAITED, Awaited, Flight, Phrase, Phrases
 from txsmtpconn.session.client.policy import Timeouts
 from txsmtpconn.session.client.tables import (
     FIRST_CODE,
@@ -22,7 +23,6 @@ from txsmtpconn.session.client.tables import (
     Expected,
     State,
     Verb,
-    row,
 )
 from txsmtpconn.session.client.transaction import Operation, Transaction
 from txsmtpconn.session.secrets import concealed, without_secrets
@@ -36,57 +36,13 @@ from txsmtpconn.wire.reply import Reply, ReplyParser
 Act = Callable[[Reply, Operation | None, Expected], None]
 
 
-class _Row:
-    """An ``Expected`` with all that a reply needs to know of it."""
-
-    __slots__ = ("effects", "expected", "timeout")
-
-    def __init__(self, expected: Expected) -> None:
-        self.expected = expected
-        self.effects = row(expected)
-        self.timeout = _TIMEOUT.get(expected, "command")
-
-
-_TIMEOUT: Final = {
-    Expected.GREETING: "greeting",
-    Expected.DATA: "data",
-    Expected.BODY: "block",
-    Expected.CHUNK: "block",
-    Expected.MARK: "mark",
-    Expected.VERDICT: "mark",
-    Expected.QUIT: "quit",
-}
-#: Indexed by ``Expected``.
-_ROWS: Final = tuple(_Row(expected) for expected in Expected)
-_MARK_ROW: Final = _ROWS[Expected.MARK]
-_RESET_ROW: Final = _ROWS[Expected.RSET]
-
-
+_MARK_AWAITED: Final = AWAITED[Expected.MARK]
 _EFFECTS: Final = len(Effect)
 _CLOSING: Final = Effect.CLOSING
 
 #: An Enum's attributes are dear to look up; what every read needs stands here.
 _READY: Final = State.READY
 _CLOSED: Final = State.CLOSED
-
-
-class Flight:
-    """Commands that leave together for one operation, each answered by a reply of its own.
-
-    An RSET before them serves no operation.
-    """
-
-    __slots__ = ("first", "last", "reset", "states")
-
-    def __init__(self, *commands: tuple[Verb, Expected], reset: bool = False) -> None:
-        *self.first, self.last = [_ROWS[expected] for _, expected in commands]
-        self.reset = reset
-        if reset:
-            commands = ((Verb.RSET, Expected.RSET), *commands)
-        #: Where all of them may leave. A tuple: to look an Enum up there takes no hash of it.
-        self.states = tuple(
-            state for state, may in MAY_LEAVE.items() if all(may[verb] for verb, _ in commands)
-        )
 
 
 class Conversation:
@@ -98,7 +54,7 @@ class Conversation:
         secure: Whether TLS was established and the peer's identity verified.
         last_reply: The last whole reply.
         events: What is to be reported at the end of the present input.
-        owed: What the replies to come will answer: the row, its operation, the octets that asked.
+        owed: What replies are awaited for, each with its operation and the octets that asked.
         unanswered: Octets of commands and chunks among those.
         cause: Why the session is closed, once it is.
         secrets: What was said in a SASL dialogue, while the peer may quote it.
@@ -128,7 +84,8 @@ class Conversation:
         self.parser = ReplyParser(limits)
         self.trace = trace
         self.events: list[Event] = []
-        self.owed: deque[tuple[_Row, Operation | None, int]] = deque()
+        self.owed: deque[tuple[Awaited, Operation | None, int]] = deque()
+        self._phrases = Phrases()
         self._out: list[bytes] = []
         self._may_leave = MAY_LEAVE[State.CONNECTING]
         self._acts: list[Act] = [self._on_violation] * _EFFECTS
@@ -197,7 +154,7 @@ class Conversation:
             self.trace(Direction.SENT, line[:-2] if shown is None else shown, shown is not None)
         self._out.append(line)
         octets = len(line) + behind
-        self.owed.append((_ROWS[expected], operation, octets))
+        self.owed.append((AWAITED[expected], operation, octets))
         self.unanswered += octets
 
     def write_lines(
@@ -214,7 +171,7 @@ class Conversation:
         if self.trace is not None:
             self._trace_lines(lines)
         self._out.append(lines)
-        entered = _ROWS[expected]
+        entered = AWAITED[expected]
         self.owed.extend([(entered, operation, size) for size in sizes])
         self.unanswered += len(lines)
 
@@ -234,12 +191,7 @@ class Conversation:
             self.write_mail_data(data)
         # They count as one: in flight until the last of them is answered.
         octets = len(lines) + len(data)
-        owed = self.owed
-        if flight.reset:
-            owed.append((_RESET_ROW, None, 0))
-        for entered in flight.first:
-            owed.append((entered, operation, 0))
-        owed.append((flight.last, operation, octets))
+        self.owed.append((flight.awaited, operation, octets))
         self.unanswered += octets
 
     def _trace_lines(self, lines: bytes) -> None:
@@ -261,7 +213,7 @@ class Conversation:
         first: bool = False,
     ) -> None:
         """Owe a reply that no command asks for: a greeting, the mark's, one more for the mark."""
-        entry = (_ROWS[expected], operation, 0)
+        entry = (AWAITED[expected], operation, 0)
         if first:
             self.owed.appendleft(entry)
         else:
@@ -269,7 +221,7 @@ class Conversation:
 
     def expect_mark(self, operation: Operation) -> None:
         """Owe the mark's reply, in the place of that to the mail data before it."""
-        self.owed[-1] = (_MARK_ROW, operation, 0)
+        self.owed[-1] = (_MARK_AWAITED, operation, 0)
 
     def take_pieces(self, now: float, *, was_idle: bool) -> Sequence[bytes]:
         """Return all that was rendered, once."""
@@ -290,25 +242,55 @@ class Conversation:
         self._activity = now
         parser, owed, acts, trace = self.parser, self.owed, self._acts, self.trace
         parser.receive_data(data)
+        replies = self._replies() if self.secrets else parser.replies()
         try:
-            for reply in self._replies() if self.secrets else parser.replies():
+            while self.state is not _CLOSED:
+                if owed:
+                    phrase = self._phrases.get(owed[0][0])
+                    if phrase is not None and parser.skip(phrase[0]):
+                        self._take_phrase(phrase, now)
+                        continue
+                reply = next(replies, None)
+                if reply is None:
+                    return
                 self.last_reply = reply
                 if trace is not None:
                     self._trace_reply(reply)
                 if owed:
-                    entry, operation, octets = owed.popleft()
-                    self.unanswered -= octets
+                    entry, operation, octets = owed[0]
+                    if entry.rest is None:
+                        owed.popleft()
+                        self.unanswered -= octets
+                    else:
+                        owed[0] = (entry.rest, operation, octets)
+                    if entry.flight is not None:
+                        self._phrases.hear(entry, reply)
                     self._waiting_since = now
                     acts[entry.effects[reply.code - FIRST_CODE]](reply, operation, entry.expected)
                 elif reply.code == 421:
                     self.end(ConnectionLostError("the server closed the session", reply=reply))
                 else:
                     self.end(ProtocolError("a reply came though nothing was asked", reply=reply))
-                if self.state is _CLOSED:
-                    return
         except RemoteProtocolError as error:
             received = self.readable(error.received)
             self.end(ProtocolError(str(error), response=received, command=self.command))
+
+    def _take_phrase(self, phrase: Phrase, now: float) -> None:
+        """Let replies to a flight, known as a whole, do what each of them would do."""
+        _, steps, rest = phrase
+        _, operation, octets = self.owed[0]
+        if rest is None:
+            self.owed.popleft()
+            self.unanswered -= octets
+        else:
+            self.owed[0] = (rest, operation, octets)
+        self._waiting_since = now
+        self.last_reply = steps[-1][1]
+        acts, trace = self._acts, self.trace
+        for effect, reply, expected in steps:
+            if trace is not None:
+                self._trace_reply(reply)
+            acts[effect](reply, operation, expected)
 
     def _replies(self) -> Iterator[Reply]:
         """Give the replies to a dialogue, a challenge as it came and others without our secrets."""
@@ -338,7 +320,7 @@ class Conversation:
 
     def _on_closing(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
         """RFC 5321 section 3.8: whatever 421 answers, the server is going."""
-        if isinstance(operation, Transaction):
+        if isinstance(operation, Transaction) and expected is not Expected.RSET:
             operation.note_closing(reply, expected)
         else:
             self.expect(expected, operation, first=True)

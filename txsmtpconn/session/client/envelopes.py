@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from txsmtpconn.session.client.conversation import Conversation, Flight
+from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.flights import Flight
 from txsmtpconn.session.client.policy import Window
 from txsmtpconn.session.client.rendering import mail_command, rcpt_commands, short_flight
 from txsmtpconn.session.client.tables import Expected, Verb
