@@ -7,6 +7,8 @@ import pickle
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.vectors.mailboxes import (
     CLIENT_NAMES,
@@ -17,7 +19,14 @@ from tests.vectors.mailboxes import (
 )
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
 from txsmtpconn.wire.parameters import MailParameters, ParameterError
-from txsmtpconn.wire.path import Mailbox, client_name, parse_mailbox, parse_path, split_path
+from txsmtpconn.wire.path import (
+    Mailbox,
+    all_plain,
+    client_name,
+    parse_mailbox,
+    parse_path,
+    split_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +230,49 @@ def test_a_long_text_is_refused_in_linear_time(text: str) -> None:
         parse_path(b"<" + text.encode(), smtputf8=True)
     with pytest.raises(CommandError):
         parse_path(b"<" + text.encode() + b">", smtputf8=True)
+
+
+@given(st.lists(st.text("a0_.-@ü\n[]", max_size=12) | st.just("a.b@c.test"), min_size=1))
+@example(["a@b", "c@d"])
+@example(["a" * 64 + "@" + "b" * 63])
+@example(["a@b\nc@d"])
+@example(["a@xn--maana-pta.test"])
+def test_what_looks_plain_is(texts: list[str]) -> None:
+    """One look at many agrees with a look at each: they are mailboxes, and go as they are."""
+    if all_plain(texts):
+        for text in texts:
+            assert parse_mailbox(text).encode(False) == text.encode()
+    else:
+        assert texts not in (["a.b@c.test"] * len(texts), ["a@b", "c@d"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b.-c",
+        "a@b-.c",
+        "a..b@c",
+        ".a@b",
+        "a.@b",
+        "a@.b",
+        "a@b.",
+        "a@-b",
+        "a@b-",
+        "a@b_c",
+        "a",
+        "",
+        "a" * 65 + "@b",
+        "a@" + "b" * 64,
+        "a@" + ".".join("b" * 40),
+        "a@b@c",
+        "a@b\n",
+        5,
+    ],
+)
+def test_what_looks_odd_is_looked_at_closely(text: Any) -> None:
+    """Among others that are plain, too."""
+    assert not all_plain([text])
+    assert not all_plain(["a@b", text, "c@d"])
 
 
 def test_mailboxes_are_values() -> None:

@@ -332,6 +332,19 @@ def test_only_a_few_positive_replies_are_remembered() -> None:
     assert all(len(line) <= 128 for line in parser._known)
 
 
+def test_replies_alike_are_counted_as_far_as_is_asked() -> None:
+    """As many as are whole and the same; a reply of several lines is not repeated by its last."""
+    parser = ReplyParser()
+    parser.receive_data(b"250-a\r\n250 b\r\n" + b"250 b\r\n" * 9 + b"250 b\n250 b\r")
+    first = parser.next_reply()
+    assert first is not None
+    assert parser.repeats(first, 100) == 0
+    second = parser.next_reply()
+    assert second is not None
+    assert [parser.repeats(second, most) for most in (0, 3, 100, 100)] == [0, 3, 5, 0]
+    assert parser.residue == b"250 b\n250 b\r"
+
+
 _RUNS = (
     b"250 Ok\n" * 3,
     b"250 Ok\r\n" * 3,
@@ -346,7 +359,10 @@ _RUNS = (
 
 @given(st.lists(st.sampled_from(_RUNS), max_size=30), st.data())
 def test_replies_alike_are_read_as_any_others(lines: list[bytes], data: st.DataObject) -> None:
-    """Runs of one reply, cut anywhere, between refusals, long replies and empty lines."""
+    """Runs of one reply, cut anywhere, between refusals, long replies and empty lines.
+
+    So are those that are only counted.
+    """
     octets = b"".join(lines)
     whole, cut = ReplyParser(), ReplyParser()
     one_by_one = []
@@ -357,6 +373,10 @@ def test_replies_alike_are_read_as_any_others(lines: list[bytes], data: st.DataO
     places = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=4)))
     for start, end in zip([0, *places], [*places, len(octets)], strict=True):
         cut.receive_data(octets[start:end])
-        at_once += list(cut.replies())
+        for reply in cut.replies():
+            most = data.draw(st.integers(0, 5))
+            count = cut.repeats(reply, most)
+            assert count <= most
+            at_once += [reply] * (1 + count)
     assert at_once == one_by_one
     assert cut.residue == whole.residue

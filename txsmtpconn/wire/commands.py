@@ -77,11 +77,13 @@ def commands_joined(text: str, count: int) -> bytes:
     ends = octets.translate(None, _PRINTABLE_OCTETS)
     if ends != b"\r\n" * count or not text.endswith("\r\n"):
         raise LocalProtocolError("a command may hold printable ASCII only")
-    longest = len(octets)
-    if longest > AUTHENTICATION_LINE:
-        longest = max(map(len, octets.split(b"\r\n"))) + 2
-    if longest > AUTHENTICATION_LINE:
-        raise LocalProtocolError(f"a command line is longer than {AUTHENTICATION_LINE} octets")
+    whole, end = 0, len(octets)
+    while end - whole > AUTHENTICATION_LINE:
+        # As far as the last line end that the limit lets us reach.
+        reached = octets.rfind(b"\n", whole, whole + AUTHENTICATION_LINE) + 1
+        if not reached:
+            raise LocalProtocolError(f"a command line is longer than {AUTHENTICATION_LINE} octets")
+        whole = reached
     return octets
 
 

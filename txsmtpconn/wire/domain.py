@@ -9,13 +9,13 @@ from functools import lru_cache
 import idna
 
 from txsmtpconn.wire.errors import LocalProtocolError
-from txsmtpconn.wire.limits import DOMAIN
+from txsmtpconn.wire.limits import DOMAIN, LABEL
 from txsmtpconn.wire.text import forbidden_character
 
-# sub-domain = Let-dig [Ldh-str], 63 octets by RFC 1035 section 2.3.4. Atomic: there is one
-# way to match a label, and none to try again. A repeated group is so by (?>...) throughout:
-# up to Python 3.11.4, "(...)*+" matches what "(...)*" does not (CPython issue 106052).
-_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
+# sub-domain = Let-dig [Ldh-str]. Atomic: there is one way to match a label, and none to try
+# again. A repeated group is so by (?>...) throughout: up to Python 3.11.4, "(...)*+" matches what
+# "(...)*" does not (CPython issue 106052).
+_LABEL = rf"(?!-)[A-Za-z0-9-]{{1,{LABEL}}}+(?<!-)"
 
 #: Domain = sub-domain *("." sub-domain), as a pattern to build upon.
 DOMAIN_PATTERN = rf"{_LABEL}(?>(?:\.{_LABEL})*)"

@@ -15,6 +15,9 @@ LOCAL_PART = 64
 #: Domain, and the argument of EHLO (RFC 5321 section 4.5.3.1.2).
 DOMAIN = 255
 
+#: What stands between two dots of a domain (RFC 1035 section 2.3.4).
+LABEL = 63
+
 #: Reverse-path or forward-path with its angle brackets (RFC 5321 section
 #: 4.5.3.1.3), so that a mailbox may have 254.
 PATH = 256

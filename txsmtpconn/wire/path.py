@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from txsmtpconn.wire.domain import DOMAIN_PATTERN, ascii_domain, unicode_domain
 from txsmtpconn.wire.errors import CommandError, LocalProtocolError
-from txsmtpconn.wire.limits import LOCAL_PART, PATH
+from txsmtpconn.wire.limits import LABEL, LOCAL_PART, PATH
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.text import forbidden_character, shown
 
@@ -22,11 +22,12 @@ _ATEXT = r"-A-Za-z0-9!#$%&'*+/=?^_`{|}~"
 # Dot-string "@" Domain, all ASCII. Atomic throughout: no character can be matched in two
 # ways, so nothing is tried again.
 _PLAIN = re.compile(rf"((?>[{_ATEXT}]++(?:\.[{_ATEXT}]++)*))@({DOMAIN_PATTERN})")
-# The same with the limit of its local part, and many of them, each in a line.
-_PLAIN_BOUNDED = (
-    rf"(?![^@]{{{LOCAL_PART + 1}}})(?>[{_ATEXT}]++(?:\.[{_ATEXT}]++)*)@{DOMAIN_PATTERN}"
+# The same of many, each in a line, where no two of "." and "-" are neighbours: so short that
+# neither local part nor label nor all of it can be too long.
+_SHORT = (
+    rf"(?!\.)[{_ATEXT}.]{{1,{LOCAL_PART}}}+(?<!\.)@(?![.-])[A-Za-z0-9.-]{{1,{LABEL}}}+(?<![.-])"
 )
-_PLAIN_LINES = re.compile(rf"(?>(?:{_PLAIN_BOUNDED}\n)*){_PLAIN_BOUNDED}")
+_SHORT_LINES = re.compile(rf"(?>(?:{_SHORT}\n)*){_SHORT}")
 _UTEXT = rf"[{_ATEXT}\u0080-\U0010ffff]++"
 _DOT_STRING = re.compile(rf"{_UTEXT}(?>(?:\.{_UTEXT})*)")
 # Quoted-string = DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE: space and printable
@@ -127,9 +128,10 @@ def all_plain(mailboxes: Sequence[str]) -> bool:
         return False
     # A line feed inside of one of them would pass as the end of a mailbox.
     return (
-        _PLAIN_LINES.fullmatch(lines) is not None
+        _SHORT_LINES.fullmatch(lines) is not None
         and lines.count("\n") == len(mailboxes) - 1
-        and (len(lines) <= _MAILBOX or max(map(len, mailboxes)) <= _MAILBOX)
+        and ".." not in lines
+        and ("-" not in lines or (".-" not in lines and "-." not in lines))
     )
 
 

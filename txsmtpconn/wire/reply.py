@@ -230,16 +230,9 @@ class ReplyParser:
         Raises:
             RemoteProtocolError: what came is not a reply, or is over a limit.
         """
-        last: Reply | None = None
-        repeated = b""
         while True:
             buffer = self._buffer
             start = self._at
-            # A thousand recipients may have a thousand replies, all alike.
-            if repeated and last is not None and buffer.startswith(repeated, start):
-                self._at = start + len(repeated)
-                yield last
-                continue
             # Nearly every reply is one line with text, whole, and begins where a line may.
             end = buffer.find(b"\n", start)
             if 4 <= end - start < self._line and not self._held:
@@ -250,17 +243,37 @@ class ReplyParser:
                 if reply is not None:
                     self._at = end + 1
                     self._blanks = 0
-                    repeated = buffer[start : end + 1] if reply is last else b""
-                    last = reply
                     yield reply
                     continue
-            repeated = b""
             if start == len(buffer) and self._failure is None:
                 return
             reply = self._assemble()
             if reply is None:
                 return
             yield reply
+
+    def repeats(self, reply: Reply, most: int) -> int:
+        """Pass over replies that repeat the one just given, octet for octet; return how many.
+
+        A thousand recipients may have a thousand replies, all alike.
+
+        Args:
+            reply: The last that was given.
+            most: How many of them at most.
+        """
+        buffer, at = self._buffer, self._at
+        if len(reply.octets) != 1:
+            return 0
+        line = buffer[buffer.rfind(b"\n", 0, at - 1) + 1 : at]
+        most = min(most, (len(buffer) - at) // len(line))
+        if buffer.startswith(line * most, at):
+            count = most
+        else:
+            count = 0
+            while buffer.startswith(line, at + count * len(line)):
+                count += 1
+        self._at = at + count * len(line)
+        return count
 
     def _single(self, line: bytes) -> Reply | None:
         """Read a line, without its LF, that is a whole reply by itself; None if it is not."""

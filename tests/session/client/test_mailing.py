@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.session.talk import CHUNKING_OFFER, PIPELINING_OFFER, PLAIN_OFFER, Talk, deliveries, mail
 from txsmtpconn.envelope import DSN, Envelope, Recipient
@@ -162,6 +164,49 @@ def test_many_recipients_leave_as_the_replies_come() -> None:
     talk.says(b"354 go\r\n").says(b"250 ok\r\n")
     assert set(deliveries(one)) == {"ACCEPTED"}
     assert len(one.rcpt_replies) == 3000
+
+
+_ANSWERS = (
+    b"250 ok\r\n",
+    b"250 2.1.5 ok\r\n",
+    b"550 no\r\n",
+    b"452 4.5.3 enough\r\n",
+    b"250-a\r\n250 ok\r\n",
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_ANSWERS), st.integers(1, 150)), min_size=1, max_size=6),
+    st.lists(st.integers(0, 20_000), max_size=5),
+    st.sampled_from([PIPELINING_OFFER, CHUNKING_OFFER]),
+)
+def test_answers_alike_do_what_each_would(
+    runs: list[tuple[bytes, int]], places: list[int], offer: bytes
+) -> None:
+    """However they come: recipients, what is in flight, transcript and words are alike."""
+    answers = [answer for answer, count in runs for _ in range(count)]
+    octets = b"250 sender\r\n" + b"".join(answers)
+    seen = []
+    for cuts in (range(1, len(octets), 7), sorted(places)):
+        one = mail(*[f"{n}@y.test" for n in range(len(answers))])
+        talk = Talk.ready(offer, chunking=Chunking.ALWAYS).does(one)
+        heard = talk.hears()
+        for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True):
+            talk.says(octets[start:end])
+        conversation = talk.session._conversation
+        seen.append(
+            (
+                one.rcpt_replies,
+                one.accepted,
+                one.phase,
+                conversation.unanswered,
+                len(conversation.owed),
+                talk.log,
+                heard + talk.hears(),
+            )
+        )
+    assert seen[0] == seen[1]
+    assert len(seen[0][0]) >= min(len(answers), 100)
 
 
 def test_short_recipients_are_counted_too() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from types import MethodType
 from typing import Final
 
@@ -171,8 +172,7 @@ class Conversation:
         if self.trace is not None:
             self._trace_lines(lines)
         self._out.append(lines)
-        entered = AWAITED[expected]
-        self.owed.extend([(entered, operation, size) for size in sizes])
+        self.owed.extend(zip(repeat(AWAITED[expected]), repeat(operation), sizes))
         self.unanswered += len(lines)
 
     def write_flight(
@@ -291,6 +291,24 @@ class Conversation:
             if trace is not None:
                 self._trace_reply(reply)
             acts[effect](reply, operation, expected)
+
+    def take_repeats(self, reply: Reply, most: int) -> int:
+        """Take the reply just acted on for the next commands, too, where it comes again for them.
+
+        Args:
+            reply: It.
+            most: How many of the next owed replies answer such a command for the same operation.
+
+        Returns:
+            For how many commands it came again.
+        """
+        count = self.parser.repeats(reply, most)
+        if self.trace is not None:
+            for _ in range(count):
+                self._trace_reply(reply)
+        take = self.owed.popleft
+        self.unanswered -= sum([take()[2] for _ in range(count)])
+        return count
 
     def _replies(self) -> Iterator[Reply]:
         """Give the replies to a dialogue, a challenge as it came and others without our secrets."""

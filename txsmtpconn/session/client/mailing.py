@@ -334,6 +334,11 @@ class Mailing:
         operation.rcpt_replies.append(reply)
         if reply.code < 300:
             operation.accepted += 1
+            unanswered = operation.asked - 1 - len(operation.rcpt_replies)
+            if unanswered:
+                count = self._conversation.take_repeats(reply, unanswered)
+                operation.rcpt_replies += [reply] * count
+                operation.accepted += count
         elif operation.accepted >= RECIPIENTS_LEAST and means_too_many_recipients(reply):
             operation.crowded = operation.crowded or reply
         if operation.data_asked or operation.phase is not _ENVELOPE:
