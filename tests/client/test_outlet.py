@@ -8,8 +8,11 @@ from errno import ECONNRESET, EWOULDBLOCK
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from txsmtpconn.client.outlet import Outlet, _socket_of
 
@@ -38,17 +41,26 @@ class Kernel(socket.socket):
 
 
 class Reactor:
-    """Notes who waits to write."""
+    """Notes who waits to read, and who to write."""
 
     def __init__(self) -> None:
+        self.readers: list[Any] = []
         self.writers: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:  # noqa: N802
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:  # noqa: N802
+        if reader in self.readers:
+            self.readers.remove(reader)
 
     def addWriter(self, writer: Any) -> None:  # noqa: N802
         if writer not in self.writers:
             self.writers.append(writer)
 
     def removeWriter(self, writer: Any) -> None:  # noqa: N802
-        self.writers.remove(writer)
+        if writer in self.writers:
+            self.writers.remove(writer)
 
 
 @pytest.fixture
@@ -192,3 +204,52 @@ def test_acknowledging_quickly_is_for_tcp_sockets() -> None:
     for nothing in (Holder(None), object()):
         assert _socket_of(nothing) is None
         Outlet(nothing).acknowledge_quickly()
+
+
+class Ended(Protocol):
+    """Notes why its connection ended."""
+
+    reason: BaseException | None = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.reason = reason.value
+
+
+def test_a_connection_that_holds_nothing_closes_at_once(
+    kernel: Kernel, reactor: Reactor, transport: Any
+) -> None:
+    """In order, and without a turn of the reactor; a second time does nothing."""
+    protocol = transport.protocol = Ended()
+    outlet = Outlet(transport)
+    outlet.write([b"QUIT\r\n"])
+    outlet.close()
+    assert isinstance(protocol.reason, ConnectionDone)
+    assert kernel.fileno() == -1
+    assert not reactor.writers
+    assert not reactor.readers
+    outlet.close()
+
+
+def test_what_was_written_leaves_before_the_end(
+    kernel: Kernel, reactor: Reactor, transport: Any
+) -> None:
+    """The reactor closes what still holds something."""
+    protocol = transport.protocol = Ended()
+    outlet = Outlet(transport)
+    kernel.room = 0
+    outlet.write([b"QUIT\r\n"])
+    outlet.close()
+    assert protocol.reason is None
+    kernel.room = 1000
+    assert isinstance(transport.doWrite(), ConnectionDone)
+    assert kernel.taken[-1] == b"QUIT\r\n"
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["foreign", "TLS"])
+def test_other_transports_close_themselves(transport: Any, encrypted: bool) -> None:
+    """They may have a farewell of their own to say."""
+    transport.TLS = True
+    asked: Any = transport if encrypted else StringTransport()
+    asked.loseConnection = lambda: asked.__dict__.update(told=True)
+    Outlet(asked).close()
+    assert asked.told

@@ -144,8 +144,11 @@ class Line:
             self._next_burst.cancel()
 
     def close_within(self, seconds: float) -> None:
-        """Wait that long for the transport to close by itself, then let it be aborted."""
-        self._deadline.set(self.now() + seconds)
+        """Close the transport once it holds nothing, or abort it when that takes longer."""
+        if self._outlet is not None:
+            self._outlet.close()
+        if self.transport is not None:
+            self._deadline.set(self.now() + seconds)
 
     # -- back-pressure: the transport's side
 

@@ -3,7 +3,7 @@
 Twisted's TCP transports keep what is written until the reactor has found the socket writable, which
 it nearly always is: one turn of the reactor, a copy and two system calls for nothing, at each round
 trip.  Where a transport holds nothing, an outlet tries at once, as the reactor would a turn later;
-what the kernel does not take goes the usual way.
+what the kernel does not take goes the usual way.  The end of a connection is no different.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 #: Pieces that one system call takes, on every system (IOV_MAX is 1,024 on most).
 _MOST_PIECES = 1000
@@ -45,17 +47,34 @@ class Outlet:
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Write octets, in pieces that are not joined where that can be, behind all others."""
-        transport = self.transport
-        if not self._direct or transport.TLS:
-            transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-            return
-        if (
-            not transport._tempDataBuffer  # noqa: SLF001 - nobody else knows
-            and not transport.dataBuffer
-        ):
+        if self._is_free:
             pieces = self._unsent(pieces)
-        if pieces:
+            if not pieces:
+                return
+        transport = self.transport
+        if self.hurries:
             transport.writeSequence(pieces)
+        else:
+            transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        """Close the connection, behind all that was written."""
+        transport = self.transport
+        if self._is_free and transport.connected:
+            transport.connectionLost(Failure(CONNECTION_DONE))
+        else:
+            transport.loseConnection()
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether there is nothing between us and the kernel."""
+        transport = self.transport
+        return (
+            self._direct
+            and not transport.TLS
+            and not transport._tempDataBuffer  # noqa: SLF001 - nobody else knows
+            and not transport.dataBuffer
+        )
 
     def _unsent(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Give the kernel what it takes; return the rest."""

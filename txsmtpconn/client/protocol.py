@@ -426,7 +426,6 @@ class SMTPConnection(Protocol):
         if cause is None:
             # Nothing is owed any more; but a peer that does not close its side, or does not read,
             # must not keep ours open.
-            transport.loseConnection()
             self._line.close_within(self._options.timeouts.quit)
         else:
             abort(transport)
