@@ -18,6 +18,8 @@ class PoolOptions:
         max_in_flight: Messages given to one connection before the first of them is answered, once
             no further connection may be opened. More than one lets the next envelope leave behind
             a message's end mark; each one more is also one more message that waits for a slow one.
+            With 16 or more, small messages go by BDAT where the server offers it, without waiting
+            for each other's replies; so many may be in doubt when the connection dies.
         max_requeues: How often a message is given to another connection because its own died
             before the message could have reached anybody; and how many connections in a row may
             fail before those who wait are told, where the server had worked before.
