@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from txsmtpconn.server import SMTPRejection
 from txsmtpconn.server.protocol import SMTPServerProtocol
 from txsmtpconn.session.server import replies
+from txsmtpconn.session.server.dialogue import Answered
 from txsmtpconn.session.server.rules import ServerRules
 from txsmtpconn.session.server.session import ServerSession
 from txsmtpconn.session.trace import Direction, Trace
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _WITHOUT_HOOK = {"EHLO": "EHLO", "HELO": "EHLO", "LHLO": "EHLO"} | {
     verb: verb for verb in ("STARTTLS", "RSET", "NOOP", "VRFY", "HELP", "QUIT")
 }
+
+
+class _Held:
+    """Stands for the question whether it is time to go on."""
 
 
 class RuledSession(ServerSession):
@@ -75,12 +80,9 @@ class RuledSession(ServerSession):
                 held = self.question = _Held()  # type: ignore[assignment]
                 self._hold(seconds, partial(self._released, held, command, effects[1:]))
 
-    def _answer(self, question: Any, reply: Reply | None, now: float) -> None:
-        if isinstance(question, _Held):
-            # Held for longer than the options let any answer take.
-            self._refuse(reply or replies.LOCAL_ERROR)
-        else:
-            super()._answer(question, reply, now)
+    def _overdue(self, question: _Held, reply: Reply | None, now: float) -> None:
+        """Refuse what was held for longer than the options let any answer take."""
+        self._refuse(reply or replies.LOCAL_ERROR)
 
     def _released(
         self, held: object, command: Command, effects: tuple[Effect, ...], now: float
@@ -90,9 +92,7 @@ class RuledSession(ServerSession):
             self._moved = True
             self._carry_out(command, effects, now)
 
-
-class _Held:
-    """Stands for the question whether it is time to go on."""
+    ANSWERED: ClassVar[Answered] = {**ServerSession.ANSWERED, _Held: _overdue}
 
 
 class Dropped(SMTPRejection):

@@ -150,20 +150,20 @@ class Unstuffing:
             self.remainder += data
             return b""
         data = self._cut + data
-        # To look for one octet is quicker than for five, and from the end than from the start.
-        # Mostly the answer is no; where it is yes, there is mostly one mark only.
-        end = data.rfind(_END_MARK) if b"." in data else -1
-        if end >= 0:
-            if data.rfind(_END_MARK, 0, end + 2) >= 0:
-                end = data.find(_END_MARK)
+        # The first dot behind a line feed is mostly that of the end mark, and mostly there is none:
+        # one search tells that there is no stuffed dot, nor any end but this.
+        dot = _LEADING_DOT.search(data) if b"." in data else None
+        end = -1 if dot is None else data.find(_END_MARK, max(dot.start() - 1, 0))
+        if dot is not None and end >= 0:
             self.finished = True
             self.remainder = data[end + 5 :]
             self._cut = b""
-            return self._content(data[: end + 2])  # its CRLF belongs to the last line
+            # The mark's CRLF belongs to the last line.
+            return self._content(data[: end + 2], dotted=dot.start() < end)
         self._cut = next((cut for cut in _CUT_MARKS if data.endswith(cut)), b"")
-        return self._content(data[: len(data) - len(self._cut)])
+        return self._content(data[: len(data) - len(self._cut)], dotted=dot is not None)
 
-    def _content(self, lines: bytes) -> bytes:
+    def _content(self, lines: bytes, *, dotted: bool) -> bytes:
         """Remove stuffed dots from octets that do not end within a CRLF or before a dot."""
         if not lines:
             return lines
@@ -172,7 +172,7 @@ class Unstuffing:
             stuffed_dot = _STUFFED_DOT  # not every LF ends a line
             self.bare_cr = self.bare_cr or _BARE_CR.search(lines) is not None
             self.bare_lf = self.bare_lf or _BARE_LF.search(lines) is not None
-        if b"." in lines:
+        if dotted:
             lines = stuffed_dot.sub(b"\n", lines)
         if not self._started:
             self._started = True

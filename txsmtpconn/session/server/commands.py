@@ -13,7 +13,6 @@ from txsmtpconn.session.server.events import (
     AuthStarted,
     DataStarted,
     MailReceived,
-    Question,
     RcptReceived,
     TLSRequested,
 )
@@ -152,28 +151,26 @@ class ServerCommands(Introductions):
         if farewell is not None:
             self._show_out(farewell)
             return
-        try:
-            parameters = NO_PARAMETERS
-            if command.parameters:
-                offered = self.rules.offered
-                parameters = MailParameters.parse(command.parameters, offered=offered)
-        except CommandError as error:
-            self._refuse(error.reply)
-            return
-        path = command.path
-        refusal = self.rules.mail_refusal(parameters, now, secure=self.secure)
-        if refusal is not None:
-            self._refuse(refusal)
-        elif path is None:
-            self._ask(MailReceived("", parameters))
-        elif not parameters.smtputf8 and not path.text.isascii():
-            self._refuse(replies.NEEDS_SMTPUTF8)
+        parameters = NO_PARAMETERS
+        if command.parameters:
+            rules = self.rules
+            try:
+                parameters = MailParameters.parse(command.parameters, offered=rules.offered)
+            except CommandError as error:
+                self._refuse(error.reply)
+                return
+            refusal = rules.mail_refusal(parameters, now, secure=self.secure)
+            if refusal is not None:
+                self._refuse(refusal)
+                return
+        address = "" if command.path is None else command.path.text
+        if parameters.smtputf8 or address.isascii():
+            self._ask_if_heard(MailReceived(address, parameters), now)
         else:
-            self._ask(MailReceived(path.text, parameters))
+            self._refuse(replies.NEEDS_SMTPUTF8)
 
     def _mail_answered(self, question: MailReceived, reply: Reply | None, now: float) -> None:
-        if refuses(reply):
-            assert reply is not None
+        if reply is not None and refuses(reply):
             self._refuse(reply)
             return
         self._transaction = IncomingTransaction(question.address, question.parameters)
@@ -183,30 +180,28 @@ class ServerCommands(Introductions):
     def _rcpt(self, command: commands.Rcpt, now: float) -> None:
         transaction = self._transaction
         assert transaction is not None
-        try:
-            parameters = NO_RCPT_PARAMETERS
-            if command.parameters:
-                offered = self.rules.offered
-                parameters = RcptParameters.parse(command.parameters, offered=offered)
-        except CommandError as error:
-            self._refuse(error.reply)
-            return
-        path = command.path
+        parameters = NO_RCPT_PARAMETERS
+        if command.parameters:
+            try:
+                parameters = RcptParameters.parse(command.parameters, offered=self.rules.offered)
+            except CommandError as error:
+                self._refuse(error.reply)
+                return
+        address = self._qualified(command.path)
         if len(transaction.recipients) >= self.rules.max_recipients:
             # No error of the client's: it is to end this message and send the rest with another
             # (RFC 5321 section 4.5.3.1.10). Shown out instead, it could never send any of it.
             self._say(replies.TOO_MANY_RECIPIENTS)
-        elif not self._tally.admits_domain(self._qualified(path)):
+        elif not self._tally.admits_domain(address):
             self._say(replies.TOO_MANY_DOMAINS)
-        elif not transaction.parameters.smtputf8 and not path.text.isascii():
-            self._refuse(replies.NEEDS_SMTPUTF8)
+        elif transaction.parameters.smtputf8 or command.path.text.isascii():
+            self._ask_if_heard(RcptReceived(address, parameters), now)
         else:
-            self._ask(RcptReceived(self._qualified(path), parameters))
+            self._refuse(replies.NEEDS_SMTPUTF8)
 
     def _rcpt_answered(self, question: RcptReceived, reply: Reply | None, now: float) -> None:
         assert self._transaction is not None
-        if refuses(reply):
-            assert reply is not None
+        if reply is not None and refuses(reply):
             self._refuse(reply)
             return
         self._tally.recipient(question.address)
@@ -273,10 +268,9 @@ class ServerCommands(Introductions):
         self, question: AuthStarted | AuthContinued, reply: Reply | None, now: float
     ) -> None:
         self.reading = Reading.COMMANDS
-        if not refuses(reply):
+        if reply is None or not refuses(reply):
             self._say(reply or replies.AUTHENTICATED)
             return
-        assert reply is not None
         farewell = self._tally.auth_failure()
         if farewell is not None:
             self._show_out(farewell)
@@ -308,12 +302,6 @@ class ServerCommands(Introductions):
         self._facts.append(AuthAbandoned())
         self.reading = Reading.COMMANDS
         self._refuse(reply)
-
-    # -- answers
-
-    def _answer(self, question: Question, reply: Reply | None, now: float) -> None:
-        """Act on the application's answer to a question."""
-        self.ANSWERED[type(question)](self, question, reply, now)
 
     #: A legal command -> who carries it out.
     _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {

@@ -32,9 +32,9 @@ from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
 
 
-def refuses(reply: Reply | None) -> bool:
-    """Tell whether an answer is a refusal; None is none."""
-    return reply is not None and reply.code >= 400
+def refuses(reply: Reply) -> bool:
+    """Tell whether an answer is a refusal."""
+    return reply.code >= 400
 
 
 _RENDERED = replies.RENDERED
@@ -67,8 +67,15 @@ class ServerDialogue:
     _draining = False
     _quit_said = False
 
-    def __init__(self, rules: ServerRules, *, trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        rules: ServerRules,
+        *,
+        consents: frozenset[type[Question]] = frozenset(),
+        trace: Trace | None = None,
+    ) -> None:
         self.rules = rules
+        self._consents = consents
         self.phase = Phase.HELLO
         self.reading = Reading.GREETING
         self.secure = False
@@ -120,6 +127,14 @@ class ServerDialogue:
         self.question = question
         self._facts.append(question)
 
+    def _ask_if_heard(self, question: Question, now: float) -> None:
+        """Ask, unless nobody wants to hear: then go on as with consent."""
+        kind = type(question)
+        if kind in self._consents:
+            self.ANSWERED[kind](self, question, None, now)
+        else:
+            self._ask(question)
+
     def _end_transaction(self) -> None:
         """Forget the mail transaction; the session stands where a hello left it."""
         mail_data = self._mail_data
@@ -138,16 +153,15 @@ class ServerDialogue:
             # RFC 5321 section 4.3.2: a greeting is 220, 554 or 421, where it is ours to choose.
             self._show_out(replies.NO_SERVICE if reply is replies.LOCAL_ERROR else reply)
         elif self.secure:
-            self._ask(Secured())
+            self._ask_if_heard(Secured(), now)
         else:
             self._greet(now)
 
     def _secured(self, question: Secured, reply: Reply | None, now: float) -> None:
         if self._greeted:
             # After STARTTLS it is the client's turn: a refusal waits for its first command.
-            self._refusal = reply if refuses(reply) else None
-        elif refuses(reply):
-            assert reply is not None
+            self._refusal = reply if reply is not None and refuses(reply) else None
+        elif reply is not None and refuses(reply):
             self._show_out(reply)
         else:
             self._greet(now)

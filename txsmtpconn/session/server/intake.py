@@ -38,8 +38,7 @@ class MailDataIntake(ServerDialogue):
     def _data_answered(self, question: DataStarted, reply: Reply | None, now: float) -> None:
         assert self._transaction is not None
         chunked = self.reading is Reading.CHUNK
-        if refuses(reply):
-            assert reply is not None
+        if reply is not None and refuses(reply):
             if chunked:
                 self._chunk_refusal = reply
             else:

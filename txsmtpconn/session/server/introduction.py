@@ -32,8 +32,7 @@ class Introductions(MailDataIntake):
             self._ask(ClientIntroduced({**self.introduced, **told}))
 
     def _introduced(self, question: ClientIntroduced, reply: Reply | None, now: float) -> None:
-        if refuses(reply):
-            assert reply is not None
+        if reply is not None and refuses(reply):
             self._refuse(reply)
             return
         self._end_transaction()

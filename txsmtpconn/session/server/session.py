@@ -73,8 +73,7 @@ class ServerSession(ServerCommands):
         consents: frozenset[type[Question]] = frozenset(),
         trace: Trace | None = None,
     ) -> None:
-        super().__init__(rules, trace=trace)
-        self._consents = consents
+        super().__init__(rules, consents=consents, trace=trace)
         self._deadline: float | None = None
         self._input_ended = False
         self._blocked = False
@@ -87,7 +86,8 @@ class ServerSession(ServerCommands):
     @property
     def waiting_octets(self) -> int:
         """How much has arrived and was not read yet."""
-        return len(self._backlog)
+        backlog = self._backlog
+        return 0 if backlog.empty else len(backlog)
 
     @property
     def transmission_type(self) -> str:
@@ -129,7 +129,7 @@ class ServerSession(ServerCommands):
         self._backlog.clear()
         if self._greeted:
             self.reading = Reading.COMMANDS
-            self._ask(Secured())
+            self._ask_if_heard(Secured(), now)
             self._renew(now)
         else:
             self._await_greeting(now)
@@ -205,12 +205,8 @@ class ServerSession(ServerCommands):
         """Return the next fact, or None once there is nothing to do before the next input."""
         facts = self._facts
         while True:
-            while facts:
-                fact = facts.popleft()
-                if type(fact) not in self._consents:
-                    return fact
-                if fact is self.question:
-                    self.reply(None, now)
+            if facts:
+                return facts.popleft()
             if self.question is None:
                 # An empty chunk is whole without an octet.
                 if (not self._backlog.empty or self.reading is _CHUNK) and self._read(now):
@@ -252,7 +248,7 @@ class ServerSession(ServerCommands):
         if question is None:
             raise LocalProtocolError("there is no question to answer")
         self._moved = True
-        self._answer(question, reply, now)
+        self.ANSWERED[type(question)](self, question, reply, now)
 
     def reply_each(self, answers: Sequence[Reply | None], now: float) -> None:
         """Answer the end of mail data for each accepted recipient in order.
