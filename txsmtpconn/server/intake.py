@@ -24,6 +24,8 @@ class Intake:
 
     _log = Logger()
 
+    __slots__ = ("_busy", "_gave_up", "_open", "_sink", "_unregister", "write")
+
     def __init__(
         self, sink: MessageSink, *, busy: Callable[[bool], None], gave_up: Callable[[], None]
     ) -> None:

@@ -88,20 +88,19 @@ class DataPace:
     """Whether mail data comes fast enough: no silence, and no trickle either.
 
     Time in which the server itself did not read does not count.
+
+    Attributes:
+        octets: How many have come; whoever reads them counts them.
     """
 
-    __slots__ = ("_block", "_held_at", "_octets", "_rate", "_started")
+    __slots__ = ("_block", "_held_at", "_rate", "_started", "octets")
 
     def __init__(self, rules: ServerRules, now: float) -> None:
         self._block = rules.timeouts.block
         self._rate = rules.minimum_rate
         self._started = now
-        self._octets = 0
+        self.octets = 0
         self._held_at: float | None = None
-
-    def received(self, octets: int) -> None:
-        """Count octets of mail data."""
-        self._octets += octets
 
     @property
     def held(self) -> bool:
@@ -123,5 +122,5 @@ class DataPace:
         """Return until when more must have come, if some came just now."""
         until = now + self._block
         if self._rate > 0:
-            until = min(until, self._started + self._block + self._octets / self._rate)
+            until = min(until, self._started + self._block + self.octets / self._rate)
         return until

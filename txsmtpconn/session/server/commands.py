@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.dialogue import Answered, refuses
@@ -16,6 +16,7 @@ from txsmtpconn.session.server.events import (
     RcptReceived,
     TLSRequested,
 )
+from txsmtpconn.session.server.intake import Reads
 from txsmtpconn.session.server.introduction import Introductions
 from txsmtpconn.session.server.lines import LineError
 from txsmtpconn.session.server.tables import HTTP_VERBS, Phase, Reading
@@ -33,28 +34,12 @@ from txsmtpconn.wire.parameters import MailParameters, RcptParameters
 from txsmtpconn.wire.path import Mailbox
 from txsmtpconn.wire.reply import Reply
 
-# Looked at for every command: to find them in their class takes longer.
-_COMMANDS: Final = Reading.COMMANDS
-_DATA: Final = Reading.DATA
-_CHUNK: Final = Reading.CHUNK
-
 
 class ServerCommands(Introductions):
     """Commands, read and carried out one at a time."""
 
     #: For the trace: whether what is no command may be somebody's response to AUTH.
     _secrets_follow = False
-
-    def _read(self, now: float) -> bool:
-        """Read what stands at the front of the backlog; False if it is not all there yet."""
-        reading = self.reading
-        if reading is _COMMANDS:
-            return self._read_command(now)
-        if reading is _DATA:
-            return self._read_data()
-        if reading is _CHUNK:
-            return self._read_chunk()
-        return reading is Reading.SASL_RESPONSE and self._read_sasl_response()
 
     def _read_command(self, now: float) -> bool:
         try:
@@ -277,7 +262,7 @@ class ServerCommands(Introductions):
         else:
             self._refuse(reply)
 
-    def _read_sasl_response(self) -> bool:
+    def _read_sasl_response(self, now: float) -> bool:
         try:
             line = self._backlog.take_line(AUTHENTICATION_LINE, replies.AUTH_LINE_TOO_LONG)
         except LineError as error:
@@ -302,6 +287,13 @@ class ServerCommands(Introductions):
         self._facts.append(AuthAbandoned())
         self.reading = Reading.COMMANDS
         self._refuse(reply)
+
+    #: What comes next -> who reads it from the front of the backlog; False if it is not all there.
+    READS: ClassVar[Reads] = {
+        **Introductions.READS,
+        Reading.COMMANDS: _read_command,
+        Reading.SASL_RESPONSE: _read_sasl_response,
+    }
 
     #: A legal command -> who carries it out.
     _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {

@@ -18,6 +18,7 @@ class MailData:
         octets: How many there have been, transparency undone.
         refusal: What to tell the peer at the end, once something was wrong; nothing of the message
             is handed on from then on.
+        ended: Whether CRLF.CRLF has come.
         abandoned: Whether whoever takes the message is done with it, one way or the other.
     """
 
@@ -30,6 +31,7 @@ class MailData:
         "_rules",
         "_unstuffing",
         "abandoned",
+        "ended",
         "octets",
         "refusal",
     )
@@ -45,13 +47,9 @@ class MailData:
         self._pending_cr = b""
         self._line = 0
         self.octets = 0
+        self.ended = False
         self.refusal: Reply | None = None
         self.abandoned = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether CRLF.CRLF has come."""
-        return self._unstuffing.finished
 
     @property
     def remainder(self) -> bytes:
@@ -67,6 +65,7 @@ class MailData:
         """Take octets that follow DATA; return the content among them that is to be handed on."""
         unstuffing = self._unstuffing
         content = unstuffing.feed(octets)
+        self.ended = unstuffing.finished
         if self._bare_end and (unstuffing.bare_cr or unstuffing.bare_lf):
             self.refuse(replies.BARE_LINE_END)
         return self._judge(content)

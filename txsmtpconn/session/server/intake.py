@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.caps import DataPace
@@ -19,6 +20,8 @@ from txsmtpconn.session.trace import Direction
 from txsmtpconn.wire import commands
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
+
+Reads = Mapping[Reading, Callable[[Any, float], bool]]
 
 
 class MailDataIntake(ServerDialogue):
@@ -112,13 +115,13 @@ class MailDataIntake(ServerDialogue):
         if self._draining:
             self._show_out(replies.SHUTTING_DOWN)
 
-    def _read_data(self) -> bool:
+    def _read_data(self, now: float) -> bool:
         octets = self._backlog.take()
         mail_data = self._mail_data
         if not octets or mail_data is None:
             return False
         if self._pace is not None:
-            self._pace.received(len(octets))
+            self._pace.octets += len(octets)
         self._hand_on(mail_data, mail_data.receive_data(octets))
         if mail_data.ended:
             remainder = mail_data.remainder
@@ -130,14 +133,14 @@ class MailDataIntake(ServerDialogue):
                 self._leave()
         return True
 
-    def _read_chunk(self) -> bool:
+    def _read_chunk(self, now: float) -> bool:
         chunk, mail_data = self._chunk, self._mail_data
         octets = self._backlog.take(chunk.remaining)
         if not octets and not chunk.finished:
             return False
         chunk.feed(octets)
         if self._pace is not None:
-            self._pace.received(len(octets))
+            self._pace.octets += len(octets)
         if mail_data is not None and self._chunk_refusal is None:
             last = chunk.finished and self._chunk_last
             self._hand_on(mail_data, mail_data.receive_chunk(octets, last=last))
@@ -153,6 +156,8 @@ class MailDataIntake(ServerDialogue):
         elif mail_data.refusal is not None and not mail_data.abandoned:
             mail_data.abandoned = True
             self._facts.append(DataRefused(mail_data.refusal))
+
+    READS: ClassVar[Reads] = {Reading.DATA: _read_data, Reading.CHUNK: _read_chunk}
 
     ANSWERED: ClassVar[Answered] = {
         **ServerDialogue.ANSWERED,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from txsmtpconn.session.server import replies
 from txsmtpconn.wire.reply import Reply
 
+_CR = 0x0D
+
 
 class LineError(Exception):
     """A line that is not to be parsed; `reply` tells the peer why."""
@@ -69,7 +71,7 @@ class Backlog:
         if self._skipping or end - start > limit:
             self._skipping = False
             raise LineError(too_long)
-        if octets[end - 2 : end - 1] != b"\r" or end - start < 2:
+        if end - start < 2 or octets[end - 2] != _CR:
             raise LineError(replies.BARE_LINE_FEED)
         return octets[start : end - 2]
 

@@ -203,15 +203,18 @@ class ServerSession(ServerCommands):
 
     def next_event(self, now: float) -> Event | None:
         """Return the next fact, or None once there is nothing to do before the next input."""
-        facts = self._facts
+        facts, reads = self._facts, self.READS
         while True:
             if facts:
                 return facts.popleft()
             if self.question is None:
                 # An empty chunk is whole without an octet.
-                if (not self._backlog.empty or self.reading is _CHUNK) and self._read(now):
-                    self._moved = True
-                    continue
+                reading = self.reading
+                if not self._backlog.empty or reading is _CHUNK:
+                    read = reads.get(reading)
+                    if read is not None and read(self, now):
+                        self._moved = True
+                        continue
                 if self._input_ended and self.reading is not _NOTHING:
                     self._leave()
                     continue
