@@ -149,18 +149,24 @@ class ServerCommands(Introductions):
                 self._refuse(refusal)
                 return
         address = "" if command.path is None else command.path.text
-        if parameters.smtputf8 or address.isascii():
-            self._ask_if_heard(MailReceived(address, parameters), now)
-        else:
+        if not parameters.smtputf8 and not address.isascii():
             self._refuse(replies.NEEDS_SMTPUTF8)
+        elif MailReceived in self._consents:
+            self._accept_sender(address, parameters, replies.SENDER_OK)
+        else:
+            self._ask(MailReceived(address, parameters))
 
     def _mail_answered(self, question: MailReceived, reply: Reply | None, now: float) -> None:
         if reply is not None and refuses(reply):
             self._refuse(reply)
-            return
-        self._transaction = IncomingTransaction(question.address, question.parameters)
+        else:
+            told = reply or replies.SENDER_OK
+            self._accept_sender(question.address, question.parameters, told)
+
+    def _accept_sender(self, address: str, parameters: MailParameters, reply: Reply) -> None:
+        self._transaction = IncomingTransaction(address, parameters)
         self.phase = Phase.MAIL
-        self._say(reply or replies.SENDER_OK)
+        self._say(reply)
 
     def _rcpt(self, command: commands.Rcpt, now: float) -> None:
         transaction = self._transaction
@@ -179,20 +185,26 @@ class ServerCommands(Introductions):
             self._say(replies.TOO_MANY_RECIPIENTS)
         elif not self._tally.admits_domain(address):
             self._say(replies.TOO_MANY_DOMAINS)
-        elif transaction.parameters.smtputf8 or command.path.text.isascii():
-            self._ask_if_heard(RcptReceived(address, parameters), now)
-        else:
+        elif not transaction.parameters.smtputf8 and not command.path.text.isascii():
             self._refuse(replies.NEEDS_SMTPUTF8)
+        elif RcptReceived in self._consents:
+            self._accept_recipient(address, parameters, replies.RECIPIENT_OK)
+        else:
+            self._ask(RcptReceived(address, parameters))
 
     def _rcpt_answered(self, question: RcptReceived, reply: Reply | None, now: float) -> None:
-        assert self._transaction is not None
         if reply is not None and refuses(reply):
             self._refuse(reply)
-            return
-        self._tally.recipient(question.address)
-        self._transaction.recipients.append((question.address, question.parameters))
+        else:
+            told = reply or replies.RECIPIENT_OK
+            self._accept_recipient(question.address, question.parameters, told)
+
+    def _accept_recipient(self, address: str, parameters: RcptParameters, reply: Reply) -> None:
+        assert self._transaction is not None
+        self._tally.recipient(address)
+        self._transaction.recipients.append((address, parameters))
         self.phase = Phase.RCPT
-        self._say(reply or replies.RECIPIENT_OK)
+        self._say(reply)
 
     def _qualified(self, mailbox: Mailbox) -> str:
         # RFC 5321 section 4.5.1: <Postmaster> without a domain is ours.

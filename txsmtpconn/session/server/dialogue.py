@@ -127,14 +127,6 @@ class ServerDialogue:
         self.question = question
         self._facts.append(question)
 
-    def _ask_if_heard(self, question: Question, now: float) -> None:
-        """Ask, unless nobody wants to hear: then go on as with consent."""
-        kind = type(question)
-        if kind in self._consents:
-            self.ANSWERED[kind](self, question, None, now)
-        else:
-            self._ask(question)
-
     def _end_transaction(self) -> None:
         """Forget the mail transaction; the session stands where a hello left it."""
         mail_data = self._mail_data
@@ -152,8 +144,8 @@ class ServerDialogue:
         if reply is not None and refuses(reply):
             # RFC 5321 section 4.3.2: a greeting is 220, 554 or 421, where it is ours to choose.
             self._show_out(replies.NO_SERVICE if reply is replies.LOCAL_ERROR else reply)
-        elif self.secure:
-            self._ask_if_heard(Secured(), now)
+        elif self.secure and Secured not in self._consents:
+            self._ask(Secured())
         else:
             self._greet(now)
 

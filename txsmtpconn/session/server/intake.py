@@ -103,7 +103,7 @@ class MailDataIntake(ServerDialogue):
         self._end_transaction()
         for answer in answers:
             self._say(answer)
-        codes = {answer.code for answer in answers}
+        codes = [answer.code for answer in answers]
         if 421 in codes:
             self._leave()
         elif min(codes) >= 400:

@@ -129,7 +129,8 @@ class ServerSession(ServerCommands):
         self._backlog.clear()
         if self._greeted:
             self.reading = Reading.COMMANDS
-            self._ask_if_heard(Secured(), now)
+            if Secured not in self._consents:
+                self._ask(Secured())
             self._renew(now)
         else:
             self._await_greeting(now)
