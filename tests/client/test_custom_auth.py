@@ -376,6 +376,23 @@ def test_a_connection_that_dies_ends_the_handler(waiting: bool) -> None:
     assert dial.is_over()
 
 
+def test_a_handler_that_ends_after_its_connection_opens_nothing_again() -> None:
+    """What is asked for from then on fails, as on any connection that is gone."""
+    pause: Deferred[None] = Deferred(lambda _: pause.callback(None))
+
+    async def handler(dialogue: AuthDialogue) -> None:
+        await knock(dialogue)
+        await pause
+
+    dial = dial_custom(handler, expect(KNOCK), send("235 come in"), close())
+    connection = dial.ready
+    login = connection.login(WHO)
+    assert isinstance(dial.failure_of(login), ConnectionLostError)
+    assert pause.called
+    assert "closed" in repr(connection)
+    assert isinstance(dial.failure_of(connection.noop()), ConnectionLostError)
+
+
 def test_a_server_that_does_not_answer_has_its_deadline() -> None:
     """`command_timeout`, also where the handler has given up waiting before."""
 

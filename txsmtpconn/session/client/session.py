@@ -376,6 +376,8 @@ class ClientSession:
         for operation in (*owed, self._dialogue.current, self._opening.introduction):
             if operation is not None and not isinstance(operation, Transaction):
                 conversation.operation_ended(operation, None, cause)
+        # Whoever still holds the dialogue would otherwise end it, and the session be ready again.
+        self._dialogue.current = None
         self._refuse_waiting(cause)
         conversation.owed.clear()
         conversation.events.append(SessionEnded(cause))
