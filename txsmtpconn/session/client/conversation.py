@@ -8,10 +8,9 @@ serves; the table in ``session.client.tables`` says what the reply then does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from types import MethodType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
 from txsmtpconn.session.client.events import Event, OperationEnded
@@ -33,19 +32,28 @@ from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.limits import RECEIVED_EXCERPT, ReplyLimits
 from txsmtpconn.wire.reply import Reply, ReplyParser
 
-#: What carries an ``Effect`` out: takes the reply, the operation and what the reply answered.
-Act = Callable[[Reply, Operation | None, Expected], None]
-
+_T = TypeVar("_T")
 
 _MARK_AWAITED: Final = AWAITED[Expected.MARK]
-_EFFECTS: Final = len(Effect)
-_CLOSING: Final = Effect.CLOSING
 
 #: An Enum's attributes are dear to look up; what every read needs stands here.
 _READY: Final = State.READY
 _CLOSED: Final = State.CLOSED
 
+#: Who carries each ``Effect`` out: a class among a session's parts, and its method, which takes the
+#: reply, the operation and what the reply answered. One table for all sessions: to bind the methods
+#: for each would cost more than all else at its beginning.
+_CARRIERS: Final[list[Any]] = [None] * len(Effect)
 
+
+def carrier(part: type[_T]) -> type[_T]:
+    """Let a class carry the effects out that its ``ACTS`` names; ``parts`` has its instance."""
+    for effect, act in vars(part)["ACTS"]:
+        _CARRIERS[effect] = (part, act)
+    return part
+
+
+@carrier
 class Conversation:
     """The line between a client session and its peer.
 
@@ -59,6 +67,7 @@ class Conversation:
         unanswered: Octets of commands and chunks among those.
         cause: Why the session is closed, once it is.
         secrets: What was said in a SASL dialogue, while the peer may quote it.
+        parts: The parts of the session by their classes: who acts on replies.
         opened: Called once the peer's extensions are known for good.
     """
 
@@ -89,15 +98,7 @@ class Conversation:
         self._phrases = Phrases()
         self._out: list[bytes] = []
         self._may_leave = MAY_LEAVE[State.CONNECTING]
-        self._acts: list[Act] = [self._on_violation] * _EFFECTS
-        self._acts[_CLOSING] = self._on_closing
-
-    def act_on(self, part: object, acts: Iterable[tuple[Effect, Callable[..., None]]]) -> None:
-        """Let these methods of a part of the session carry these effects out."""
-        # Pairs, made once for all sessions: each attribute of an Enum, and each hash of one, takes
-        # longer than all else here.
-        for effect, act in acts:
-            self._acts[effect] = MethodType(act, part)
+        self.parts: dict[type, Any] = {Conversation: self}
 
     def enter(self, state: State) -> None:
         """Go to another state."""
@@ -112,7 +113,7 @@ class Conversation:
             self._out.clear()
             # No reply does anything any more; and no part of the session, which know all of this,
             # is left to be found by the collector of cycles, whose search costs more than an end.
-            self._acts = []
+            self.parts = {}
             self.opened = None
 
     def operation_ended(
@@ -240,7 +241,7 @@ class Conversation:
     def receive_data(self, data: bytes, now: float) -> None:
         """Let each whole reply do what the table says."""
         self._activity = now
-        parser, owed, acts, trace = self.parser, self.owed, self._acts, self.trace
+        parser, owed, parts, trace = self.parser, self.owed, self.parts, self.trace
         parser.receive_data(data)
         replies = self._replies() if self.secrets else parser.replies()
         try:
@@ -266,7 +267,8 @@ class Conversation:
                     if entry.flight is not None:
                         self._phrases.hear(entry, reply)
                     self._waiting_since = now
-                    acts[entry.effects[reply.code - FIRST_CODE]](reply, operation, entry.expected)
+                    part, act = _CARRIERS[entry.effects[reply.code - FIRST_CODE]]
+                    act(parts[part], reply, operation, entry.expected)
                 elif reply.code == 421:
                     self.end(ConnectionLostError("the server closed the session", reply=reply))
                 else:
@@ -286,11 +288,12 @@ class Conversation:
             self.owed[0] = (rest, operation, octets)
         self._waiting_since = now
         self.last_reply = steps[-1][1]
-        acts, trace = self._acts, self.trace
+        parts, trace = self.parts, self.trace
         for effect, reply, expected in steps:
             if trace is not None:
                 self._trace_reply(reply)
-            acts[effect](reply, operation, expected)
+            part, act = _CARRIERS[effect]
+            act(parts[part], reply, operation, expected)
 
     def take_repeats(self, reply: Reply, most: int) -> int:
         """Take the reply just acted on for the next commands, too, where it comes again for them.
@@ -344,6 +347,9 @@ class Conversation:
             self.expect(expected, operation, first=True)
         text = "the server closed the session"
         self.end(ConnectionLostError(text, reply=reply, command=_command(expected)))
+
+    #: Which effects of replies are carried out here, and how.
+    ACTS: Final = ((Effect.VIOLATION, _on_violation), (Effect.CLOSING, _on_closing))
 
     @property
     def command(self) -> str | None:

@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from typing import Final
 
 from txsmtpconn.errors import ProtocolError
-from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.events import ChallengeReceived, WordsAnswered
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
 from txsmtpconn.session.client.transaction import Authenticate, Operation, OwnWords
@@ -43,6 +43,7 @@ def own_words(line: bytes, *, responding: bool = False) -> bytes:
     return command_line(line)
 
 
+@carrier
 class Dialogue:
     """The part of a client session that authenticates it.
 
@@ -59,7 +60,7 @@ class Dialogue:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        conversation.act_on(self, self._ACTS)
+        conversation.parts[Dialogue] = self
 
     def begin(self, operation: Authenticate | OwnWords) -> None:
         """Write the first line; until the dialogue ends, nothing else may leave."""
@@ -184,7 +185,7 @@ class Dialogue:
             self._conversation.events.append(WordsAnswered(operation, reply))
 
     #: Which effects of replies this part carries out, and how.
-    _ACTS: Final = (
+    ACTS: Final = (
         (Effect.CHALLENGED, _on_challenged),
         (Effect.AUTH_ENDED, _on_auth_ended),
         (Effect.OWN_WORDS_ANSWERED, _on_words_answered),

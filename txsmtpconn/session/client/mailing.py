@@ -18,7 +18,7 @@ from txsmtpconn.errors import (
     SMTPError,
     means_too_many_recipients,
 )
-from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.envelopes import render_envelope
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue, TransactionEnded
 from txsmtpconn.session.client.limits import SessionLimits
@@ -57,6 +57,7 @@ _NEVER: Final = Chunking.OFF
 _ALWAYS: Final = Chunking.ALWAYS
 
 
+@carrier
 class Mailing:
     """The part of a client session that carries mail.
 
@@ -95,7 +96,7 @@ class Mailing:
         self._limits = SessionLimits()
         # The transaction begun last, for as long as the peer may think that it is still open.
         self._undecided: Transaction | None = None
-        conversation.act_on(self, self._ACTS)
+        conversation.parts[Mailing] = self
         # The conversation keeps what acts on its replies.
         Verdicts(conversation, reply_per_recipient=reply_per_recipient, end=self.end)
 
@@ -428,7 +429,7 @@ class Mailing:
         self._conversation.end(ProtocolError(text, reply=reply, command="RSET"))
 
     #: Which effects of replies this part carries out, and how.
-    _ACTS: Final = (
+    ACTS: Final = (
         (Effect.MAIL_ACCEPTED, _on_mail_accepted),
         (Effect.MAIL_REFUSED, _on_mail_refused),
         (Effect.RCPT_ANSWERED, _on_rcpt_answered),

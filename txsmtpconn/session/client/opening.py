@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, TLSError
-from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.events import Ready, TLSAgreed
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.rendering import client_greeting
@@ -17,6 +17,7 @@ from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.reply import Reply
 
 
+@carrier
 class Opening:
     """The first part of a client session.
 
@@ -49,7 +50,7 @@ class Opening:
         self._auth_required = auth_required
         self._greeted = False
         self._hello = client_greeting(dialect.hello, name)
-        conversation.act_on(self, self._ACTS)
+        conversation.parts[Opening] = self
 
     def connection_made(self) -> None:
         """Await the greeting, behind a TLS handshake where the policy says so."""
@@ -188,7 +189,7 @@ class Opening:
             self._conversation.end(error)
 
     #: Which effects of replies this part carries out, and how.
-    _ACTS: Final = (
+    ACTS: Final = (
         (Effect.GREETED, _on_greeted),
         (Effect.INTRODUCED, _on_introduced),
         (Effect.GREETING_REFUSED, _on_greeting_refused),

@@ -24,7 +24,7 @@ from math import inf
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
-from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.dialogue import Dialogue
 from txsmtpconn.session.client.events import Event, SessionEnded
 from txsmtpconn.session.client.mailing import Mailing
@@ -59,6 +59,7 @@ _OPEN: Final = (State.READY, State.AUTHENTICATING)
 _ENDING: Final = (State.DRAINING, State.QUITTING, State.CLOSED)
 
 
+@carrier
 class ClientSession:
     """One client conversation, from the connection to its end.
 
@@ -112,7 +113,7 @@ class ClientSession:
         self._dialogue = Dialogue(conversation)
         self._ended = False
         conversation.opened = self._begin_mailing
-        conversation.act_on(self, self._ACTS)
+        conversation.parts[ClientSession] = self
 
     # -- facts -----------------------------------------------------------------------------
 
@@ -440,7 +441,7 @@ class ClientSession:
         self._conversation.end(None)
 
     #: Which effects of replies this part carries out, and how.
-    _ACTS: Final = (
+    ACTS: Final = (
         (Effect.OPERATION_ENDED, _on_operation_ended),
         (Effect.QUIT_ENDED, _on_quit_ended),
     )

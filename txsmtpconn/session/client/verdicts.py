@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
-from txsmtpconn.session.client.conversation import Conversation
+from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.tables import Effect, Expected
 from txsmtpconn.session.client.transaction import Operation, Transaction
 from txsmtpconn.wire.reply import Reply
 
 
+@carrier
 class Verdicts:
     """The part of a client session that hears what became of mail.
 
@@ -31,7 +32,7 @@ class Verdicts:
         self._conversation = conversation
         self._reply_per_recipient = reply_per_recipient
         self._end = end
-        conversation.act_on(self, self._ACTS)
+        conversation.parts[Verdicts] = self
 
     def _on_mark_answered(
         self, reply: Reply, operation: Operation | None, expected: Expected
@@ -99,7 +100,7 @@ class Verdicts:
             self._end(operation, None)
 
     #: Which effects of replies this part carries out, and how.
-    _ACTS: Final = (
+    ACTS: Final = (
         (Effect.MARK_ANSWERED, _on_mark_answered),
         (Effect.MARK_DIVIDED, _on_mark_divided),
         (Effect.VERDICT, _on_verdict),
