@@ -11,6 +11,7 @@ from zope.interface import implementer
 from tests.client.dial import BODY, ENVELOPE, PIPELINING, Dial, delivery, greeted
 from txsmtpconn import (
     ConfigError,
+    ConnectionLostError,
     Credentials,
     Delivery,
     ProtocolError,
@@ -19,7 +20,7 @@ from txsmtpconn import (
     TLSOptions,
 )
 from txsmtpconn.testing import failure_result_of
-from txsmtpconn.testing.script import expect, expect_close, send
+from txsmtpconn.testing.script import close, expect, expect_close, send
 
 SECRET = "hunter2-hunter2"
 
@@ -71,4 +72,14 @@ def test_a_connection_creator_that_fails() -> None:
     error = dial.refusal
     assert isinstance(error, TLSError)
     assert isinstance(error.__cause__, RuntimeError)
+    assert dial.is_over()
+
+
+def test_a_transport_that_says_twice_that_it_is_gone() -> None:
+    """The first time counts."""
+    dial = Dial(*greeted(), close())
+    connection = dial.ready
+    failure_result_of(connection.when_closed(), ConnectionLostError)
+    connection.connectionLost()
+    failure_result_of(connection.when_closed(), ConnectionLostError)
     assert dial.is_over()

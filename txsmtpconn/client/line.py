@@ -136,6 +136,9 @@ class Line:
 
     def closed(self) -> None:
         """Let go of everything that would keep a reactor busy, and of who would keep us."""
+        if self.transport is None:
+            # There never was one; or a wrapper of the caller's says twice that it is gone.
+            return
         self.transport = self._outlet = None
         self._deadline.cancel()
         # Whatever comes now is for the session, which has ended, to refuse.
