@@ -34,7 +34,9 @@ def test_nothing_leaves_before_the_greeting() -> None:
     talk = Talk()
     assert talk.hears() == b""
     assert talk.says(b"220-welcome\r\n").hears() == b""
+    assert not talk.awaits  # no reply is here that an ACK could be for
     assert talk.says(b"220 peer\r\n").hears() == EHLO
+    assert talk.awaits
 
 
 @pytest.mark.parametrize(

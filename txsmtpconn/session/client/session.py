@@ -159,8 +159,9 @@ class ClientSession:
 
     @property
     def awaiting_replies(self) -> bool:
-        """Whether replies are owed, and until they come nothing can leave: time for quick ACKs."""
-        return bool(self._conversation.owed) and self._mailing.rendering is None
+        """Whether replies are owed behind others, and nothing can leave: time for quick ACKs."""
+        owed, before = self._conversation.owed, self._conversation.last_reply
+        return bool(owed) and before is not None and self._mailing.rendering is None
 
     def wants_body(self, transaction: Transaction) -> bool:
         """Whether there is room for another chunk of this transaction's streamed body."""
