@@ -19,6 +19,7 @@ _BARE_LF = re.compile(rb"\n(?<!\r\n)")
 _LEADING_DOT = re.compile(rb"\n\.")
 _STUFFED_DOT = re.compile(rb"\n\.(?<=\r\n\.)")
 
+_DOT_LINE = b"\r\n."
 _END_MARK = b"\r\n.\r\n"
 # What the end mark may be cut into, longest first.
 _CUT_MARKS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
@@ -150,18 +151,20 @@ class Unstuffing:
             self.remainder += data
             return b""
         data = self._cut + data
-        # The first dot behind a line feed is mostly that of the end mark, and mostly there is none:
-        # one search tells that there is no stuffed dot, nor any end but this.
-        dot = _LEADING_DOT.search(data) if b"." in data else None
-        end = -1 if dot is None else data.find(_END_MARK, max(dot.start() - 1, 0))
-        if dot is not None and end >= 0:
+        # Mostly no line begins with a dot, or none but the end mark; `rfind` tells soonest.
+        end, dotted = -1, False
+        dot = data.rfind(_DOT_LINE)
+        if dot >= 0:
+            dotted = not data.startswith(_END_MARK, dot) or data.rfind(_DOT_LINE, 0, dot + 2) >= 0
+            end = data.find(_END_MARK) if dotted else dot
+        if end >= 0:
             self.finished = True
             self.remainder = data[end + 5 :]
             self._cut = b""
             # The mark's CRLF belongs to the last line.
-            return self._content(data[: end + 2], dotted=dot.start() < end)
+            return self._content(data[: end + 2], dotted=dotted)
         self._cut = next((cut for cut in _CUT_MARKS if data.endswith(cut)), b"")
-        return self._content(data[: len(data) - len(self._cut)], dotted=dot is not None)
+        return self._content(data[: len(data) - len(self._cut)], dotted=dotted)
 
     def _content(self, lines: bytes, *, dotted: bool) -> bytes:
         """Remove stuffed dots from octets that do not end within a CRLF or before a dot."""
