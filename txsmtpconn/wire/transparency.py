@@ -151,9 +151,10 @@ class Unstuffing:
             self.remainder += data
             return b""
         data = self._cut + data
-        # Mostly no line begins with a dot, or none but the end mark; `rfind` tells soonest.
+        # Much of what comes holds no dot: that is told soonest. Else mostly no line begins with
+        # one, or none but the end mark; `rfind` tells that soonest.
         end, dotted = -1, False
-        dot = data.rfind(_DOT_LINE)
+        dot = data.rfind(_DOT_LINE) if b"." in data else -1
         if dot >= 0:
             dotted = not data.startswith(_END_MARK, dot) or data.rfind(_DOT_LINE, 0, dot + 2) >= 0
             end = data.find(_END_MARK) if dotted else dot
