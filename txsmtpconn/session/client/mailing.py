@@ -312,26 +312,17 @@ class Mailing:
 
     # -- replies ---------------------------------------------------------------------------
 
-    def _on_mail_accepted(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_mail_accepted(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         operation.mail_reply = reply
 
-    def _on_mail_refused(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_mail_refused(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         operation.mail_reply = reply
         operation.mail_refused = True
         if self.rendering is operation and not operation.data_asked:
             self.rendering = None
         self._end_if_hopeless(operation)
 
-    def _on_rcpt_answered(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_rcpt_answered(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         operation.rcpt_replies.append(reply)
         if reply.code < 300:
             operation.accepted += 1
@@ -366,10 +357,7 @@ class Mailing:
         ):
             self.end(transaction)
 
-    def _on_data_agreed(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_data_agreed(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         if operation.ended:
             return
         if not operation.accepted and not self._reply_per_recipient:
@@ -384,21 +372,15 @@ class Mailing:
             return
         self._begin_body(operation)
 
-    def _on_data_refused(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_data_refused(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         operation.data_reply = reply
         self.end(operation)
 
-    def _on_body_refused(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
+    def _on_body_refused(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         """The peer's last word came in the middle of the data: believe it, and part.
 
         Where the data ends for it now, nobody knows.
         """
-        assert isinstance(operation, Transaction)
         operation.refusal = reply
         self.end(operation)
         text = "the server refused the message before its end"
@@ -409,10 +391,7 @@ class Mailing:
     ) -> None:
         """RFC 3030 section 2: 250 to a chunk only says that it came."""
 
-    def _on_chunk_refused(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_chunk_refused(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         if operation.refusal is None:
             operation.refusal = reply
         if not operation.mark_left:

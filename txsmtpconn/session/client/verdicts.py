@@ -8,7 +8,7 @@ from typing import Final
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.session.client.conversation import Conversation, carrier
 from txsmtpconn.session.client.tables import Effect, Expected
-from txsmtpconn.session.client.transaction import Operation, Transaction
+from txsmtpconn.session.client.transaction import Transaction
 from txsmtpconn.wire.reply import Reply
 
 
@@ -34,21 +34,15 @@ class Verdicts:
         self._end = end
         conversation.parts[Verdicts] = self
 
-    def _on_mark_answered(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_mark_answered(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         operation.final_replies.append(reply)
         if self._reply_per_recipient and self._goes_on(reply, operation):
             self._conversation.expect(Expected.MARK, operation, first=True)
         else:
             self._conclude(reply, operation)
 
-    def _on_mark_divided(
-        self, reply: Reply, operation: Operation | None, expected: Expected
-    ) -> None:
+    def _on_mark_divided(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         """draft-hall-prdr section 4.5: each recipient's reply follows, and then one for all."""
-        assert isinstance(operation, Transaction)
         if not operation.prdr:
             text = "the server answers for each recipient, which was not asked for"
             error = ProtocolError(text, reply=reply, command="DATA")
@@ -58,8 +52,7 @@ class Verdicts:
         operation.divided = operation.reply_per_recipient = True
         self._conversation.expect(Expected.VERDICT, operation, first=True)
 
-    def _on_verdict(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
-        assert isinstance(operation, Transaction)
+    def _on_verdict(self, reply: Reply, operation: Transaction, expected: Expected) -> None:
         if len(operation.final_replies) == operation.accepted:
             operation.overall = reply
             self._conclude(reply, operation)
