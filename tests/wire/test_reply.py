@@ -13,7 +13,7 @@ from tests.vectors.replies import BROKEN_REPLIES, REPLIES
 from txsmtpconn.wire.enhanced import EnhancedStatusCode
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.limits import BLANK_LINES, ReplyLimits
-from txsmtpconn.wire.reply import Reply, ReplyParser
+from txsmtpconn.wire.reply import Reply, ReplyParser, _heard
 
 replies = pytest.mark.parametrize(
     ("octets", "reply"), [case[:2] for case in REPLIES], ids=[case[2] for case in REPLIES]
@@ -317,7 +317,7 @@ def test_replies_are_values() -> None:
 
 
 def test_only_a_few_positive_replies_are_remembered() -> None:
-    """What a server says again is the same object; a refusal never is, and all is bounded."""
+    """What servers say again is the same object; a refusal never is, and all is bounded."""
     parser = ReplyParser()
     parser.receive_data(b"250 ok\r\n250 ok\r\n250 ok\n550 no\r\n550 no\r\n")
     first, again, bare, refusal, other = parser.replies()
@@ -325,11 +325,54 @@ def test_only_a_few_positive_replies_are_remembered() -> None:
     assert bare == first
     assert other == refusal
     assert other is not refusal
-    long = b"250 " + b"x" * 200 + b"\r\n"
+    long = b"250 " + b"x" * 2000 + b"\r\n"
     parser.receive_data(b"".join(b"250 queued as %d\r\n" % number for number in range(1000)) + long)
     assert len(list(parser.replies())) == 1001
-    assert len(parser._known) <= 32
-    assert all(len(line) <= 128 for line in parser._known)
+    assert len(_heard) <= 256
+    assert all(len(octets) <= 1024 for octets in _heard)
+
+
+def test_no_word_of_a_dialogue_is_remembered() -> None:
+    """A challenge, or what answers a password, may quote it."""
+    parser = ReplyParser()
+    parser.receive_data(b"334 c2VjcmV0\r\n235 secret\r\n235-secret\r\n235 too\r\n")
+    assert len(list(parser.replies())) == 3
+    assert not [octets for octets in _heard if b"secret" in octets or b"c2V" in octets]
+
+
+HELLO = b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n"
+
+
+def test_a_reply_of_several_lines_is_the_same_at_the_next_connection() -> None:
+    """As long as it comes by itself, whole and octet for octet."""
+    seen = []
+    other = HELLO.replace(b"mx", b"my")
+    for octets in (HELLO, HELLO, b"\r\n" + HELLO, HELLO + b"250 x\r\n", other):
+        parser = ReplyParser()
+        parser.receive_data(octets)
+        found = parser.next_reply()
+        assert found is not None
+        seen.append(found)
+        assert parser.residue == octets.partition(b"1000\r\n")[2]
+    assert seen[1] is seen[0]
+    assert seen[2] == seen[3] == seen[0]
+    assert seen[4] != seen[0]
+
+
+def test_what_was_heard_elsewhere_must_keep_the_limits_here() -> None:
+    """Another parser may have been given more room."""
+    for limits in (ReplyLimits(lines=2), ReplyLimits(line=15), ReplyLimits(total=40)):
+        generous, parser = ReplyParser(), ReplyParser(limits)
+        for each in (generous, parser):
+            each.receive_data(HELLO)
+        assert generous.next_reply() is not None
+        with pytest.raises(RemoteProtocolError):
+            parser.next_reply()
+    begun = ReplyParser()
+    begun.receive_data(b"250-mx.example\r\n")
+    assert begun.next_reply() is None
+    begun.receive_data(HELLO)
+    assert begun.next_reply() == Reply.of(250, *2 * ["mx.example"], "PIPELINING", "SIZE 1000")
 
 
 def test_replies_alike_are_counted_as_far_as_is_asked() -> None:

@@ -14,13 +14,18 @@ from txsmtpconn.wire.enhanced import EnhancedStatusCode, split_status_code
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.limits import BLANK_LINES, ReplyLimits
 
-_CR = 0x0D
 _EMPTY_LINES = (b"\r\n", b"\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
 _DEFAULT_LIMITS = ReplyLimits()
-# What a parser remembers of replies that may come again: how many, and how long they may be.
-_KNOWN_REPLIES = 32
-_KNOWN_REPLY_OCTETS = 128
+# What servers say in the same words at each connection and to each message: their greeting, their
+# extensions, yes, go on, and goodbye. No refusal is among it, as whoever asks which of several a
+# refusal was may go by identity; and nothing of a SASL dialogue.
+_RECURRING = frozenset({220, 221, 250, 354})
+_HEARD_REPLIES = 256
+_HEARD_OCTETS = 1024
+# Such replies by their octets, for all parsers. Where every reply is another, because a server
+# numbers them, they push each other out, and what does recur is soon here again.
+_heard: dict[bytes, Reply] = {}
 
 # The first four octets of every legal reply line with a separator. Positive: the last
 # line of a reply; negative: one more follows. One dictionary look-up is cheaper than
@@ -151,6 +156,23 @@ class Reply:
         return hash((self.code, self.octets))
 
 
+def _single(line: bytes) -> Reply | None:
+    """Read a line, with its line end, that is a whole reply by itself; None if it is not."""
+    code = _PREFIXES.get(line[:4], 0)
+    if code <= 0:
+        return None
+    reply = Reply(code, (_without_line_end(line)[4:],))
+    _remember(line, reply)
+    return reply
+
+
+def _remember(octets: bytes, reply: Reply) -> None:
+    if reply.code in _RECURRING and len(octets) <= _HEARD_OCTETS:
+        if len(_heard) >= _HEARD_REPLIES:
+            _heard.clear()
+        _heard[octets] = reply
+
+
 class ReplyParser:
     """Turn octets into replies, however they were cut.
 
@@ -170,7 +192,6 @@ class ReplyParser:
         "_failure",
         "_held",
         "_held_size",
-        "_known",
         "_limits",
         "_line",
     )
@@ -179,8 +200,6 @@ class ReplyParser:
         self._limits = limits
         self._line = min(limits.line, limits.total)
         self._failure: tuple[str, bytes] | None = None
-        # Positive replies that came before, by their line without the LF.
-        self._known: dict[bytes, Reply] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -234,20 +253,18 @@ class ReplyParser:
             buffer = self._buffer
             start = self._at
             # Nearly every reply is one line with text, whole, and begins where a line may.
-            end = buffer.find(b"\n", start)
-            if 4 <= end - start < self._line and not self._held:
+            end = buffer.find(b"\n", start) + 1
+            if 4 < end - start <= self._line and not self._held:
                 line = buffer[start:end]
-                reply = self._known.get(line)
-                if reply is None:
-                    reply = self._single(line)
+                reply = _heard.get(line) or _single(line)
                 if reply is not None:
-                    self._at = end + 1
+                    self._at = end
                     self._blanks = 0
                     yield reply
                     continue
-            if start == len(buffer) and self._failure is None:
+            elif start == len(buffer) and self._failure is None:
                 return
-            reply = self._assemble()
+            reply = self._last() or self._assemble()
             if reply is None:
                 return
             yield reply
@@ -275,17 +292,16 @@ class ReplyParser:
         self._at = at + count * len(line)
         return count
 
-    def _single(self, line: bytes) -> Reply | None:
-        """Read a line, without its LF, that is a whole reply by itself; None if it is not."""
-        code = _PREFIXES.get(line[:4], 0)
-        if code <= 0:
+    def _last(self) -> Reply | None:
+        """Give a reply that was heard before, if it is all that is left."""
+        buffer, start = self._buffer, self._at
+        if self._held or len(buffer) - start > self._line:
             return None
-        text = line[4:-1] if line[-1] == _CR else line[4:]
-        reply = Reply(code, (text,))
-        # A server says the same few words to MAIL, RCPT and DATA again and again. No refusal is
-        # kept: whoever asks which of several a refusal was may go by identity.
-        if code < 400 and len(self._known) < _KNOWN_REPLIES and len(line) <= _KNOWN_REPLY_OCTETS:
-            self._known[line] = reply
+        reply = _heard.get(buffer[start:])
+        if reply is None or len(reply.octets) > self._limits.lines:
+            return None
+        self._at = len(buffer)
+        self._blanks = 0
         return reply
 
     def _assemble(self) -> Reply | None:
@@ -333,6 +349,7 @@ class ReplyParser:
 
     def _finish(self) -> Reply:
         reply = Reply(self._code, tuple(_without_line_end(line)[4:] for line in self._held))
+        _remember(b"".join(self._held), reply)
         self._held = []
         self._held_size = 0
         self._blanks = 0

@@ -16,8 +16,8 @@ from txsmtpconn.wire.reply import Reply
 
 #: Octets of text in a reply that is worth to be known again.
 _LONGEST: Final = 120
-#: How many flights' answers are looked at.
-_LESSONS: Final = 16
+#: The answers to which flights are listened to: many a connection has no second one.
+_LESSONS: Final = range(2, 18)
 
 _TIMEOUT: Final = {
     Expected.GREETING: "greeting",
@@ -101,10 +101,11 @@ class Phrases:
     never repeats itself is not listened to for long.
     """
 
-    __slots__ = ("_heard", "_known", "_lessons", "get")
+    __slots__ = ("_flights", "_heard", "_known", "get")
 
     def __init__(self) -> None:
-        self._lessons = _LESSONS
+        # How many were answered in words not known by then.
+        self._flights = 0
         # What has been heard of the flight that is being answered.
         self._heard: list[Step] = []
         # By what begins a flight.
@@ -114,13 +115,14 @@ class Phrases:
     def hear(self, awaited: Awaited, reply: Reply) -> None:
         """Take note of one reply to a flight."""
         flight, heard = awaited.flight, self._heard
-        if flight is None or not self._lessons:
-            return
+        assert flight is not None
         if awaited is flight.awaited:
+            self._flights += 1
             heard.clear()
+        if self._flights not in _LESSONS:
+            return
         heard.append((awaited.effects[reply.code - FIRST_CODE], reply, awaited.expected))
         if len(heard) == flight.common:
-            self._lessons -= 1
             replies = [each for _, each, _ in heard]
             if all(map(_is_plain, replies)):
                 octets = b"".join([b"%d %b\r\n" % (each.code, each.octets[0]) for each in replies])
