@@ -176,7 +176,7 @@ def test_smtputf8_cannot_be_denied_to_an_address_that_needs_it() -> None:
         {"deliver_by": DeliverBy(120, "R")},
         {"mt_priority": -9},
         {"hold_for": 60},
-        {"hold_until": "2027-01-01T00:00:00+01:00"},
+        {"hold_until": "2027-01-01T00:00:00Z"},
         {"auth": ""},
         {"auth": "e+3D@x.test"},
     ],
@@ -223,6 +223,8 @@ def test_conditions_are_kept_and_make_an_envelope_less_than_plain(
         {"hold_until": datetime(2027, 1, 1)},  # noqa: DTZ001 - no zone is the point
         {"hold_until": MIDNIGHT, "hold_for": 60},
         {"hold_until": 5},
+        {"hold_until": "2027-01-01T00:00:00+01:00"},
+        {"hold_for": 61, "deliver_by": (60, "R")},
         {"auth": 5},
         {"auth": b"e@x.test"},
         {"auth": "no mailbox"},

@@ -189,7 +189,7 @@ def test_what_needs_tls_is_not_offered_in_clear(certificate_zoo: CertificateZoo)
         "EXTERNAL",
     }
     error = visit.is_refused(Credentials(mechanism="EXTERNAL", authzid="root"))
-    assert error.response_code == 535
+    assert error.response_code == 504
 
 
 @pytest.mark.parametrize("server", ["server", "server-rsa"])

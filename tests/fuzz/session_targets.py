@@ -95,7 +95,7 @@ class _Caller:
                     self.heed(self.session.send_body(transaction, b"\n.\nstream", 0.0))
                     self.heed(self.session.end_body(transaction, 0.0))
                 case TLSAgreed():
-                    self.heed(self.session.tls_established(0.0))
+                    self.heed(self.session.tls_established(0.0, verified=True))
         self.session.data_to_send(0.0)
 
 

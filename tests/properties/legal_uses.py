@@ -173,14 +173,15 @@ def _recipient_dsns(draw: st.DrawFn) -> DSN:
 
 
 @st.composite
-def _conditions(draw: st.DrawFn, secure: bool, binary: bool, crowded: bool) -> dict[str, Any]:
+def _conditions(
+    draw: st.DrawFn, secure: bool, binary: bool, crowded: bool, may_wait: bool
+) -> dict[str, Any]:
     """Conditions of an envelope that the server has promised to keep."""
     possible: dict[str, st.SearchStrategy[Any]] = {
         "body": st.sampled_from(["8BITMIME", *(["BINARYMIME"] if binary else [])]),
         "dsn": st.builds(DSN, ret=st.sampled_from(["FULL", "HDRS"]), envid=_XTEXT),
         "smtputf8": st.just(True),
         "mt_priority": st.integers(-9, 9),
-        "hold_for": st.integers(1, 99_999),
         "deliver_by": st.sampled_from([(3600, "R"), (-5, "N"), (60, "N", True)]),
         "size": st.integers(0, 10_000),
     }
@@ -189,17 +190,27 @@ def _conditions(draw: st.DrawFn, secure: bool, binary: bool, crowded: bool) -> d
     if not crowded:
         # In several transactions, some would have nobody to tell apart.
         possible["prdr"] = st.just(True)
+    if may_wait:
+        possible["hold_for"] = st.integers(1, 99_999)
     chosen = draw(st.lists(st.sampled_from(sorted(possible)), max_size=3, unique=True))
-    return {name: draw(possible[name]) for name in chosen}
+    conditions = {name: draw(possible[name]) for name in chosen}
+    if "deliver_by" in conditions:
+        # It might be held beyond that.
+        conditions.pop("hold_for", None)
+    return conditions
 
 
 @st.composite
-def _mails(draw: st.DrawFn, number: int, secure: bool, binary: bool, crowded: bool) -> Mail:
+def _mails(
+    draw: st.DrawFn, number: int, secure: bool, binary: bool, crowded: bool, lmtp: bool
+) -> Mail:
     addresses = draw(st.lists(_names("rff"), min_size=1, max_size=5))
     dsns = st.none() | st.none() | _recipient_dsns()
-    conditions = draw(st.just({}) | _conditions(secure, binary, crowded))
+    sender = draw(_names("m") | st.just(""))
+    may_wait = bool(sender) and not lmtp
+    conditions = draw(st.just({}) | _conditions(secure, binary, crowded, may_wait))
     envelope = Envelope(
-        draw(_names("m") | st.just("")),
+        sender,
         [Recipient(address, draw(dsns)) for address in addresses],
         **conditions,
     )
@@ -251,6 +262,6 @@ def uses(draw: st.DrawFn) -> Use:
             "latency": draw(st.sampled_from([0.0, 0.05])),
             "segment": draw(SEGMENTS),
         },
-        [draw(_mails(number, tls is not None, binary, crowded)) for number in range(count)],
+        [draw(_mails(number, tls is not None, binary, crowded, lmtp)) for number in range(count)],
         draw(st.lists(st.tuples(st.sampled_from(["noop", "reset"]), MOMENTS), max_size=2)),
     )

@@ -170,8 +170,14 @@ def test_any_octets_are_a_response_or_refused(line: bytes) -> None:
 
 
 seconds = st.integers(1, 999999999)
+by = st.builds(DeliverBy, st.integers(1, 999999999), st.sampled_from("RN"), st.booleans())
+# No message is held beyond the time to deliver it by.
+times = st.fixed_dictionaries({"deliver_by": st.none() | by}) | st.fixed_dictionaries(
+    {"hold_for": seconds}
+)
 parameters = st.builds(
-    MailParameters,
+    lambda times, **others: MailParameters(**others, **times),
+    times,
     size=st.none() | st.integers(0, 2**63 - 1),
     body=st.sampled_from([None, "7BIT", "8BITMIME", "BINARYMIME"]),
     smtputf8=st.booleans(),
@@ -179,10 +185,7 @@ parameters = st.builds(
     envid=st.none() | printable,
     auth=st.none() | st.just("") | mailboxes.filter(str.isascii),
     requiretls=st.booleans(),
-    deliver_by=st.none()
-    | st.builds(DeliverBy, st.integers(1, 999999999), st.sampled_from("RN"), st.booleans()),
     mt_priority=st.none() | st.integers(-9, 9),
-    hold_for=st.none() | seconds,
 )
 
 

@@ -141,3 +141,24 @@ def test_a_proof_is_not_the_last_word() -> None:
     assert codes(met.says(hand, line(answer))) == [535]
     assert door.claims[0].verified
     met.ends()
+
+
+def test_a_mechanism_in_which_the_server_speaks_first_has_no_initial_response() -> None:
+    """RFC 4954 section 4: 501 5.7.0, and nobody is asked."""
+    door = Door(secret="tanstaaftanstaaf")
+    hand, met = meeting(door, "CRAM-MD5")
+    heard = met.says(hand, b"AUTH CRAM-MD5 " + line(b"tim 0123"))
+    assert heard == b"501 5.7.0 That mechanism has no initial response\r\n"
+    assert codes(met.says(hand, b"AUTH CRAM-MD5\r\n")) == [334]
+    assert not door.claims
+    met.ends()
+
+
+def test_a_mechanism_that_needs_tls_is_unknown_without() -> None:
+    """RFC 4954 section 4: 504 5.5.4, though the server has it under TLS."""
+    door = Door("u")
+    hand, met = meeting(door, "EXTERNAL", "PLAIN")
+    assert b"AUTH PLAIN\r\n" in hand.heard
+    assert met.says(hand, b"AUTH EXTERNAL =\r\n").startswith(b"504 5.5.4 ")
+    assert not door.claims
+    met.ends()

@@ -279,6 +279,14 @@ def test_mailmax() -> None:
     assert hand.lost is not None
 
 
+def test_limits_that_are_beyond_words() -> None:
+    """RFC 9422 section 4: six digits. What would need more is enforced and not told."""
+    meeting = Meeting(None, max_messages=10**6, max_recipients=999_999)
+    assert b"LIMITS RCPTMAX=999999\r\n" in meeting.says(meeting.hand(), HELLO)
+    meeting = Meeting(None, max_recipients=10**6)
+    assert b"LIMITS" not in meeting.says(meeting.hand(), HELLO)
+
+
 def test_rcptdomainmax() -> None:
     """The first domains of the session are those it may have, in any case of letters."""
     meeting = Meeting(None, max_recipient_domains=2)

@@ -77,8 +77,9 @@ def test_how_soon_mail_can_be_delivered() -> None:
         heard = meeting.says(hand, f"MAIL FROM:<> BY={by}\r\nRSET\r\n".encode())
         assert codes(heard) == [code, 250], by
     meeting.ends()
-    with pytest.raises(ConfigError):
-        ServerOptions(min_deliver_by=0)
+    for wrong in (0, 10**9):
+        with pytest.raises(ConfigError):
+            ServerOptions(min_deliver_by=wrong)
 
 
 def test_how_long_mail_may_be_held() -> None:
@@ -97,10 +98,40 @@ def test_how_long_mail_may_be_held() -> None:
         ("HOLDFOR=3601", 501),
         (f"HOLDUNTIL={moment}", 250),
         (f"HOLDUNTIL={(latest + timedelta(seconds=61)).isoformat()}", 501),
-        ("HOLDUNTIL=9999-12-31T23:59:59-23:59", 501),
+        ("HOLDUNTIL=9999-12-31T23:59:59Z", 501),
     ):
         heard = meeting.says(hand, f"MAIL FROM:<> {parameter}\r\nRSET\r\n".encode())
         assert codes(heard) == [code, 250], parameter
     meeting.ends()
-    with pytest.raises(ConfigError):
-        ServerOptions(max_hold=0)
+    for wrong in (0, 10**9):
+        with pytest.raises(ConfigError):
+            ServerOptions(max_hold=wrong)
+
+
+def test_mail_is_not_held_beyond_its_time() -> None:
+    """RFC 4865 section 5.2.2: 501, whether the end is told in seconds or as a moment."""
+    meeting = Meeting(None, promises=["FUTURERELEASE", "DELIVERBY"])
+    hand = meeting.hand()
+    meeting.says(hand, HELLO)
+    now = datetime.now(UTC).replace(microsecond=0)
+    soon, late = ((now + timedelta(seconds=after)).isoformat() for after in (600, 7200))
+    for parameters, code in (
+        ("HOLDFOR=3600 BY=3600;R", 250),
+        ("HOLDFOR=3601 BY=3600;R", 501),
+        (f"HOLDUNTIL={soon} BY=3600;N", 250),
+        (f"HOLDUNTIL={late} BY=3600;N", 501),
+        (f"HOLDUNTIL={late}", 250),
+    ):
+        heard = meeting.says(hand, f"MAIL FROM:<s@x.test> {parameters}\r\nRSET\r\n".encode())
+        assert codes(heard) == [code, 250], parameters
+        assert code == 250 or heard.startswith(b"501 5.5.4"), heard
+    meeting.ends()
+
+
+def test_mail_is_held_back_by_submission_only() -> None:
+    """RFC 4865 section 4.2: LMTP does not offer it, whatever was promised."""
+    meeting = Meeting(None, promises=["FUTURERELEASE"], lmtp=True)
+    hand = meeting.hand()
+    assert b"FUTURERELEASE" not in meeting.says(hand, b"LHLO me.test\r\n")
+    assert codes(meeting.says(hand, b"MAIL FROM:<s@x.test> HOLDFOR=60\r\n")) == [555]
+    meeting.ends()

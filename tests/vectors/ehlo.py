@@ -62,8 +62,15 @@ EHLO: list[tuple[list[str], dict[str, Any], str]] = [
     (
         ["LIMITS rcptmax=999999 FOO=1 MAILMAX"],
         {"rcptmax": 999999, "mailmax": None},
-        "any case; unknown and malformed ones ignored",
+        "any case; unknown ones, and those with another value, are ignored",
     ),
+    (
+        ["LIMITS RCPTMAX=20 MAILMAX=5;6"],
+        {"rcptmax": None, "mailmax": None},
+        "RFC 9422 section 3.7: what is no limit at all makes nothing of the line",
+    ),
+    (["LIMITS RCPTMAX=20 =5"], {"rcptmax": None}, "RFC 9422 section 3.7: no name"),
+    (["LIMITS RCPTMAX=20 FOO=a=b"], {"rcptmax": 20}, "RFC 9422 section 3: any value but ;"),
     (
         ["LIMITS RCPTMAX=0 MAILMAX=1000000 RCPTDOMAINMAX=-1"],
         {"rcptmax": None, "mailmax": None, "rcptdomainmax": None},

@@ -350,7 +350,8 @@ class SMTPConnection(Protocol):
             self._line.end(error)
             return
         self._note("{session_id} secured by TLS")
-        self._line.take(self._session.tls_established(self._line.now()))
+        established = self._session.tls_established(self._line.now(), verified=tls.verifies)
+        self._line.take(established)
 
     def pauseProducing(self) -> None:
         self._line.pause()

@@ -180,7 +180,12 @@ class Observed:
     Args:
         check: It.
         refused: Called with the error when it refuses.
+
+    Attributes:
+        only_observes: True: whoever passes may be anybody.
     """
+
+    only_observes = True
 
     def __init__(self, check: PeerCheck, refused: Callable[[TLSError], Any]) -> None:
         self._check = check

@@ -259,6 +259,12 @@ class TLSOptions:
             raise TLSError("the peer could not be verified", command="CONN") from reason
 
     @property
+    def verifies(self) -> bool:
+        """Whether a peer that passes `check` is who it should be."""
+        # A check that lets everybody pass and only tells says so of itself.
+        return self.verify is not False and not getattr(self.verify, "only_observes", False)
+
+    @property
     def _decider(self) -> Callable[..., bool] | None:
         """What OpenSSL asks about each certificate of a chain; None where it need not look."""
         if isinstance(self.verify, bool):

@@ -37,7 +37,12 @@ from txsmtpconn.sasl.saslprep import saslprep
 from txsmtpconn.sasl.scram import ScramKeys
 from txsmtpconn.sasl.scram_client import ScramClient
 from txsmtpconn.sasl.scram_server import ScramServer
-from txsmtpconn.sasl.serving import SECRET_MECHANISMS, SERVER_MECHANISMS, needs_tls
+from txsmtpconn.sasl.serving import (
+    SECRET_MECHANISMS,
+    SERVER_FIRST,
+    SERVER_MECHANISMS,
+    needs_tls,
+)
 from txsmtpconn.sasl.xoauth import XOAuthClient
 from txsmtpconn.sasl.xoauth2 import XOAuth2Client, XOAuth2Server
 
@@ -45,6 +50,7 @@ __all__ = [
     "IN_CLEAR",
     "MECHANISMS",
     "SECRET_MECHANISMS",
+    "SERVER_FIRST",
     "SERVER_MECHANISMS",
     "AnonymousClient",
     "AnonymousServer",

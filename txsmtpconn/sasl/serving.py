@@ -46,6 +46,9 @@ SERVER_MECHANISMS: dict[str, Callable[[Channel], ServerMechanism]] = {
 #: too, but the application may as well judge the digest.
 SECRET_MECHANISMS = frozenset(name for name in SERVER_MECHANISMS if name.startswith("SCRAM-"))
 
+#: Those in which the server speaks first, so that there is no initial response.
+SERVER_FIRST = frozenset((CramMD5Server.name,))
+
 
 def needs_tls(mechanism: str) -> bool:
     """Tell whether a mechanism needs TLS: a channel to bind to, or a certificate."""

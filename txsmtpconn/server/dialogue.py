@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from txsmtpconn.sasl import (
+    SERVER_FIRST,
     SERVER_MECHANISMS,
     Challenge,
     Channel,
@@ -71,6 +72,10 @@ class Dialogue:
         self.abandon()
         if self._guessing.refuses(self._session.remote_address):
             self._reply(replies.GUESSED_TOO_OFTEN)
+            return
+        if initial is not None and mechanism in SERVER_FIRST:
+            # RFC 4954 section 4.
+            self._reply(replies.AUTH_OUT_OF_TURN)
             return
         self._mechanism = stepper = SERVER_MECHANISMS[mechanism](self._channel())
         self._take(partial(stepper.step, initial))

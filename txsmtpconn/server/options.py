@@ -30,6 +30,7 @@ from txsmtpconn.session.server.rules import (
 )
 from txsmtpconn.session.server.tables import VERBS
 from txsmtpconn.wire.errors import LocalProtocolError
+from txsmtpconn.wire.limits import SECONDS_DIGITS
 from txsmtpconn.wire.path import client_name
 
 _WITH_CERTIFICATE = ("tls_key_file", "tls_sni", "tls_client_ca_file", "tls_client_certificates")
@@ -50,6 +51,8 @@ _POSITIVE = (
     "max_idle_commands",
     "max_hold",
 )
+#: Told with EHLO, which has nine digits for it.
+_TOLD_SECONDS = ("min_deliver_by", "max_hold")
 _POSITIVE_OR_NONE = (
     "min_deliver_by",
     "max_size",
@@ -192,6 +195,8 @@ class ServerOptions:
                 continue
             if type(value) is not int or value <= 0:
                 raise ConfigError(f"{name} is a number above 0, not {value!r}")
+            if name in _TOLD_SECONDS and value >= 10**SECONDS_DIGITS:
+                raise ConfigError(f"{name} is a number of up to {SECONDS_DIGITS} digits")
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} cannot be below 0")
@@ -259,8 +264,8 @@ class ServerOptions:
             raise ConfigError("auth_required needs an on_auth hook")
         shared = {rule.name for rule in fields(ServerRules)} & {own.name for own in fields(self)}
         given = {name: getattr(self, name) for name in shared}
-        # LMTP has a reply for each recipient as it is.
-        without = {*self.disabled, *(["PRDR"] if self.lmtp else [])}
+        # LMTP has a reply for each recipient as it is, and is no submission (RFC 4865 section 4.2).
+        without = {*self.disabled, *(["PRDR", "FUTURERELEASE"] if self.lmtp else [])}
         given |= {
             "dialect": LMTP if self.lmtp else SMTP,
             "extensions": (DEFAULT_EXTENSIONS | set(self.promises)) - without,

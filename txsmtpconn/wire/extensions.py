@@ -16,7 +16,8 @@ _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]*")
 _MECHANISM = re.compile(r"[A-Z0-9_-]+")
 _SIZE = re.compile(r"[0-9]{1,20}")
 _SECONDS = re.compile(r"[0-9]{1,9}")
-# RFC 9422 section 4: a limit is 1 to 999999.
+# limit-name ["=" limit-value] (RFC 9422 section 3); those of section 4 are 1 to 999999.
+_ANY_LIMIT = re.compile(r"[A-Z0-9_-]+(?:=[!-:<-~]+)?")
 _LIMIT = re.compile(r"(RCPTMAX|MAILMAX|RCPTDOMAINMAX)=([1-9][0-9]{0,5})")
 
 
@@ -185,8 +186,15 @@ def _mechanisms(parameters: Iterable[str]) -> tuple[str, ...]:
 
 
 def _limits(parameters: Iterable[str]) -> dict[str, int]:
-    """The limits of RFC 9422 that we know; unknown and malformed ones are ignored."""
-    found = (_LIMIT.fullmatch(parameter.upper()) for parameter in parameters)
+    """The limits of RFC 9422 that we know.
+
+    Section 3.7: one that is unknown or has another value is ignored; what is no limit at all
+    makes nothing of the whole line.
+    """
+    told = [parameter.upper() for parameter in parameters]
+    if not all(map(_ANY_LIMIT.fullmatch, told)):
+        return {}
+    found = map(_LIMIT.fullmatch, told)
     return {limit[1]: int(limit[2]) for limit in found if limit is not None}
 
 

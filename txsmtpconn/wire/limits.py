@@ -40,7 +40,7 @@ BLANK_LINES = 16
 RECEIVED_EXCERPT = 512
 
 #: One command line with its CRLF. RFC 5321 section 4.5.3.1.4 says 512, and each
-#: extension adds to it (DSN alone 628, RFC 3461 section 4); 4 KiB holds their sum.
+#: extension adds to it (with DSN it is 1036, RFC 3461 section 5.4); 4 KiB holds their sum.
 COMMAND_LINE = 4096
 
 #: One line of an AUTH exchange with its CRLF (RFC 4954 section 4).
@@ -59,8 +59,11 @@ SIZE_DIGITS = 20
 #: file or database can hold that.
 DECLARED_SIZE = 2**63 - 1
 
-#: Digits of the seconds in BY and HOLDFOR (RFC 2852 section 4, RFC 4865 section 4).
+#: Digits of the seconds in BY and HOLDFOR (RFC 2852 section 4, RFC 4865 section 3).
 SECONDS_DIGITS = 9
+
+#: The largest number that LIMITS can tell of (RFC 9422 section 4).
+TOLD_LIMIT = 999_999
 
 #: Octets of commands that a client leaves unanswered before it waits. RFC 2920 section
 #: 3.1 asks for a bound: each reply is about as long as its command, and both must fit

@@ -33,10 +33,9 @@ from txsmtpconn.wire.xtext import (
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
 _DIGITS = re.compile(r"[0-9]+")
 _BY = re.compile(r"([+-]?[0-9]{1,9});([RN])(T?)", re.IGNORECASE)
-_PRIORITY = re.compile(r"[+-]?[0-9]")
+_PRIORITY = re.compile(r"0|-?[1-9]")
 _MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-]00:00)"
 )
 
 _Values = TypeVar("_Values")
@@ -79,7 +78,7 @@ class MailParameters:
         deliver_by: deadline of the delivery.
         mt_priority: priority from -9 to 9.
         hold_for: seconds to hold the message back.
-        hold_until: the moment until which to hold it, as RFC 3339 writes it:
+        hold_until: the moment until which to hold it, as RFC 3339 writes it, in UTC:
             ``"2026-12-31T23:00:00Z"``. Not with ``hold_for``.
         prdr: answer the end of the data for each recipient (draft-hall-prdr).
     """
@@ -111,16 +110,23 @@ class MailParameters:
             _check_text("AUTH", self.auth)
             if self.auth:
                 parse_mailbox(self.auth).encode(self.smtputf8)
-        if self.deliver_by is not None:
-            check_deliver_by(self.deliver_by)
         if self.mt_priority is not None:
             _check_integer("MT-PRIORITY", self.mt_priority, range(-9, 10))
-        if self.hold_for is not None:
-            _check_integer("HOLDFOR", self.hold_for, _SECONDS)
-        if self.hold_until is not None:
-            _check_text("HOLDUNTIL", self.hold_until)
-            check_moment(self.hold_until)
-            if self.hold_for is not None:
+        self._check_times()
+
+    def _check_times(self) -> None:
+        by, seconds, moment = self.deliver_by, self.hold_for, self.hold_until
+        if by is not None:
+            check_deliver_by(by)
+        if seconds is not None:
+            _check_integer("HOLDFOR", seconds, _SECONDS)
+            # RFC 4865 section 5.2.
+            if by is not None and seconds > by.seconds:
+                raise LocalProtocolError("HOLDFOR holds the message for longer than BY allows")
+        if moment is not None:
+            _check_text("HOLDUNTIL", moment)
+            check_moment(moment)
+            if seconds is not None:
                 raise LocalProtocolError("HOLDFOR and HOLDUNTIL exclude each other")
 
     def encode(self) -> bytes:
@@ -266,10 +272,10 @@ def check_deliver_by(deliver_by: DeliverBy) -> None:
 
 
 def check_moment(moment: str) -> None:
-    """Check a date and time as RFC 3339 writes it.
+    """Check the value of HOLDUNTIL (RFC 4865 section 3): a date and time as in RFC 3339, in UTC.
 
     Raises:
-        LocalProtocolError: it is none, or has no zone.
+        LocalProtocolError: it is none, or has another zone, or no zone.
     """
     try:
         if _MOMENT.fullmatch(moment):
@@ -277,7 +283,7 @@ def check_moment(moment: str) -> None:
             return
     except ValueError:
         pass
-    raise LocalProtocolError(f"HOLDUNTIL {shown(moment)} is not an RFC 3339 date and time")
+    raise LocalProtocolError(f"HOLDUNTIL {shown(moment)} is not an RFC 3339 date and time in UTC")
 
 
 def _check_text(name: str, value: object) -> None:

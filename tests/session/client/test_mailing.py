@@ -20,7 +20,7 @@ from txsmtpconn.errors import (
     StreamError,
 )
 from txsmtpconn.session.client.events import BodyUnwanted, BodyWanted, MarkDue
-from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Window
 from txsmtpconn.session.client.tables import State
 from txsmtpconn.session.client.transaction import Quit, Reset, Transaction
 from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
@@ -326,6 +326,27 @@ def test_smtputf8_and_a_labels() -> None:
     assert talk.says(b"250 ok\r\n").hears() == MAIL + b"RCPT TO:<r@xn--bcher-kva.test>\r\n"
 
 
+@pytest.mark.parametrize("sender", ["s@x.test", ""])
+@pytest.mark.parametrize("verified", [False, True])
+def test_requiretls_is_said_to_a_verified_peer_only(verified: bool, sender: str) -> None:
+    """RFC 8689 section 2: to others it would be an empty word. A report goes without it."""
+    talk = Talk(security=Security.REQUIRED).says(b"220 x\r\n")
+    talk.says(b"250-x\r\n250 STARTTLS\r\n").says(b"220 go\r\n")
+    talk.acts(talk.session.tls_established(0.0, verified=verified))
+    talk.says(b"250-x\r\n250 REQUIRETLS\r\n").hears()
+    one = Transaction(Envelope(sender, ["r@y.test"], requiretls=True), b"hello\r\n")
+    heard = talk.does(one).hears()
+    if verified:
+        assert heard == b"MAIL FROM:<%b> REQUIRETLS\r\n" % sender.encode()
+    elif not sender:
+        assert heard == b"MAIL FROM:<>\r\n"
+    else:
+        assert heard == b""
+        (outcome,) = one.outcomes()
+        assert isinstance(outcome.error, RequireTLSError)
+        assert outcome.error.enhanced_code == "5.7.10"
+
+
 HOLDING = b"250-x\r\n250 FUTURERELEASE 60 2030-01-01T00:00:00Z\r\n"
 IN_TIME = b"250-x\r\n250 DELIVERBY 240\r\n"
 
@@ -340,9 +361,10 @@ IN_TIME = b"250-x\r\n250 DELIVERBY 240\r\n"
         (b"250-x\r\n250 REQUIRETLS\r\n", Envelope("s@x.test", ["r@y.test"], requiretls=True), None),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], body="BINARYMIME"), EnvelopeError),
         (b"250-x\r\n250 BINARYMIME\r\n", Envelope("", ["r@y.test"], body="BINARYMIME"), None),
-        (PLAIN_OFFER, Envelope("", ["r@y.test"], hold_for=60), EnvelopeError),
-        (HOLDING, Envelope("", ["r@y.test"], hold_for=61), EnvelopeError),
-        (HOLDING, Envelope("", ["r@y.test"], hold_until="2030-01-01T02:00:00+01:00"), None),
+        (PLAIN_OFFER, Envelope("s@x.test", ["r@y.test"], hold_for=60), EnvelopeError),
+        (HOLDING, Envelope("s@x.test", ["r@y.test"], hold_for=61), EnvelopeError),
+        (HOLDING, Envelope("s@x.test", ["r@y.test"], hold_until="2030-01-01T00:00:01Z"), None),
+        (HOLDING, Envelope("", ["r@y.test"], hold_for=1), EnvelopeError),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], deliver_by=(60, "R")), EnvelopeError),
         (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(239, "R")), None),
     ],
@@ -369,10 +391,10 @@ def test_what_the_peer_cannot_take_is_refused_before_mail(
     [
         (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(240, "R")), b" BY=240;R"),
         (IN_TIME, Envelope("", ["r@y.test"], deliver_by=(1, "N", True)), b" BY=1;NT"),
-        (HOLDING, Envelope("", ["r@y.test"], hold_for=60), b" HOLDFOR=60"),
+        (HOLDING, Envelope("s@x.test", ["r@y.test"], hold_for=60), b" HOLDFOR=60"),
         (
             HOLDING,
-            Envelope("", ["r@y.test"], hold_until="2030-01-01T00:00:00Z"),
+            Envelope("s@x.test", ["r@y.test"], hold_until="2030-01-01T00:00:00Z"),
             b" HOLDUNTIL=2030-01-01T00:00:00Z",
         ),
         (PLAIN_OFFER, Envelope("", ["r@y.test"], requiretls=True), b""),
@@ -383,7 +405,8 @@ def test_what_the_peer_can_take_is_asked_for(
 ) -> None:
     """Up to the limits that it has told; and a report is not lost for want of REQUIRETLS."""
     talk = Talk.ready(offer).does(Transaction(envelope, b"hello\r\n"))
-    assert talk.hears() == b"MAIL FROM:<>" + parameter + b"\r\n"
+    sender = envelope.mail_from.encode()
+    assert talk.hears() == b"MAIL FROM:<%b>%b\r\n" % (sender, parameter)
 
 
 def test_time_that_is_too_short_is_a_time_that_is_over() -> None:
@@ -513,11 +536,28 @@ def test_lmtp_by_bdat() -> None:
     """RFC 3030 with RFC 2033: the last chunk has a reply for each accepted recipient."""
     one, two = mail("a@y.test", "b@y.test", "c@y.test"), mail("d@y.test")
     talk = Talk.ready(CHUNKING_OFFER, dialect=LMTP, chunking=Chunking.ALWAYS).does(one, two)
-    talk.says(b"250 m\r\n250 a\r\n550 b\r\n250 c\r\n250 a\r\n451 c\r\n")
+    talk.says(b"250 m\r\n250 a\r\n550 b\r\n250 c\r\n").says(b"250 a\r\n451 c\r\n")
     assert deliveries(one) == ["ACCEPTED", "REJECTED", "REJECTED"]
-    talk.says(b"250 rset\r\n250 m\r\n550 d\r\n503 no\r\n")
+    assert talk.session.idle is False
+    talk.says(b"250 rset\r\n250 m\r\n550 d\r\n")
     assert deliveries(two) == ["REJECTED"]
     assert talk.session.idle
+
+
+@pytest.mark.parametrize("rcpt_to", [("a@y.test",), ("a@y.test", "b@y.test")])
+def test_lmtp_sends_no_chunk_for_nobody(rcpt_to: tuple[str, ...]) -> None:
+    """RFC 2033 section 4.3: the last one would have no reply, or one, as the server sees it."""
+    talk = Talk.ready(CHUNKING_OFFER, dialect=LMTP, chunking=Chunking.ALWAYS)
+    one, two = mail(*rcpt_to), mail(*rcpt_to)
+    assert b"BDAT" not in talk.does(one, two).hears()
+    refused = b"250 m\r\n" + b"550 r\r\n" * len(rcpt_to)
+    heard = talk.says(refused).hears()
+    assert heard.startswith(b"RSET\r\nMAIL")
+    assert b"BDAT" not in heard
+    heard = talk.says(b"250 rset\r\n250 m\r\n" + b"250 r\r\n" * len(rcpt_to)).hears()
+    assert heard.startswith(b"BDAT")
+    talk.says(b"250 taken\r\n" * len(rcpt_to))
+    assert deliveries(two) == ["ACCEPTED"] * len(rcpt_to)
 
 
 def test_lmtp_wants_no_data_for_nobody() -> None:
@@ -916,9 +956,10 @@ def test_row_17_in_lmtp_all_its_replies_are_dropped() -> None:
     """A cancelled message's second reply is not the next message's first."""
     one, two = mail("a@y.test", "b@y.test"), mail()
     talk = Talk.ready(CHUNKING_OFFER, dialect=LMTP, chunking=Chunking.ALWAYS).does(one, two)
+    talk.says(b"250 m\r\n250 a\r\n250 b\r\n")
     talk.acts(talk.session.withdraw(one, CANCELLED))
-    talk.says(b"250 m\r\n250 a\r\n250 b\r\n250 one\r\n550 one\r\n")
-    talk.says(b"250 rset\r\n250 m\r\n250 r\r\n451 two\r\n")
+    talk.says(b"250 one\r\n550 one\r\n")
+    talk.says(b"250 rset\r\n250 m\r\n250 r\r\n").says(b"451 two\r\n")
     assert deliveries(two) == ["REJECTED"]
 
 

@@ -137,7 +137,7 @@ def test_starttls_where_it_is_offered_and_all_is_forgotten_after_it() -> None:
     assert talk.got(TLSAgreed)
     assert talk.trusted == (False, False)
     assert talk.hears() == b""
-    talk.acts(talk.session.tls_established(0.0))
+    talk.acts(talk.session.tls_established(0.0, verified=True))
     assert talk.trusted == (True, False)
     assert list(talk.session.extensions) == []
     assert talk.hears() == EHLO
@@ -205,7 +205,7 @@ def test_implicit_tls_comes_before_the_greeting() -> None:
     """RFC 8314: the handshake is first, and a greeting in clear is an error."""
     talk = Talk(security=Security.IMPLICIT)
     assert talk.got(TLSAgreed)
-    talk.acts(talk.session.tls_established(0.0))
+    talk.acts(talk.session.tls_established(0.0, verified=True))
     assert talk.session.secure
     assert talk.says(b"220 x\r\n").hears() == EHLO
     assert isinstance(cause(Talk(security=Security.IMPLICIT).says(b"220 x\r\n")), ProtocolError)
@@ -214,7 +214,7 @@ def test_implicit_tls_comes_before_the_greeting() -> None:
 def test_tls_that_nobody_agreed_on_is_a_local_error() -> None:
     """The caller may not declare a session secure that did not ask for it."""
     with pytest.raises(LocalProtocolError):
-        Talk().session.tls_established(0.0)
+        Talk().session.tls_established(0.0, verified=True)
 
 
 # -- time and loss -------------------------------------------------------------------------

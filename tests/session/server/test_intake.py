@@ -235,6 +235,18 @@ def test_a_refused_last_chunk_is_answered_for_each_recipient_in_lmtp() -> None:
     assert codes(client.says(b"BDAT 3 LAST\r\nabcNOOP\r\n")) == [503, 250]
 
 
+def test_a_last_chunk_for_nobody_has_no_reply_in_lmtp() -> None:
+    """RFC 2033 section 4.3: none, as nobody was accepted; then the transaction is over."""
+    client = Client(dialect=LMTP, max_errors=2)
+    client.says(b"LHLO me.test\r\nMAIL FROM:<s@x.test>\r\n")
+    assert codes(client.says(b"BDAT 3\r\nabcNOOP\r\n")) == [503, 250]
+    client.says(b"MAIL FROM:<s@x.test>\r\n")
+    assert client.says(b"BDAT 3 LAST\r\nabc") == b""
+    assert codes(client.says(b"MAIL FROM:<s@x.test>\r\n")) == [250]
+    assert codes(client.says(b"BDAT 0 LAST\r\n")) == [421]
+    assert not client.messages
+
+
 def test_a_chunk_waits_until_the_application_wants_it() -> None:
     """Its octets stay where they are meanwhile."""
     client = Client(lambda event: LATER if isinstance(event, events.DataStarted) else None)
@@ -256,7 +268,7 @@ def test_rset_between_chunks_drops_the_message() -> None:
 
 
 def test_data_and_rcpt_between_chunks_are_out_of_place() -> None:
-    """RFC 3030 section 3."""
+    """RFC 3030 section 2."""
     client = Client()
     client.says(ENVELOPE)
     client.says(b"BDAT 3\r\nabc")

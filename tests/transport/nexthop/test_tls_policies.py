@@ -685,6 +685,28 @@ def test_requiretls_does_not_lose_a_report(world: World, policy: str) -> None:
     assert sent(world, policy, requiretls=True, mail_from="").accepted == ["x@a.test"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "asked"), [("may", False), ("encrypt", False), ("verify", True)]
+)
+def test_requiretls_of_a_report_is_said_to_verified_servers_only(
+    world: World, policy: str, asked: bool
+) -> None:
+    """RFC 8689 section 2: never in a session that nobody vouches for. It goes all the same."""
+    requiring(world)
+    assert sent(world, policy, requiretls=True, mail_from="").accepted == ["x@a.test"]
+    assert was_secure(world)
+    assert world.envelopes[0].requiretls is asked
+
+
+def test_requiretls_of_a_report_is_not_said_where_the_check_is_only_observed(world: World) -> None:
+    """An MTA-STS policy that is being tested lets anybody pass."""
+    requiring(world)
+    published = Published(a_test=STSPolicy(Mode.TESTING, ("mx.test",), 86400))
+    outcome = sent(world, "mta-sts", requiretls=True, mail_from="", mta_sts=published)
+    assert outcome.accepted == ["x@a.test"]
+    assert not world.envelopes[0].requiretls
+
+
 WAIVED = b"TLS-Required: No\r\n" + BODY
 
 
@@ -695,7 +717,8 @@ def test_a_message_can_waive_what_its_recipients_want(world: World, policy: str)
     world.server("mx.test", ONE, certificate="selfsigned")
     published = Published(a_test=ENFORCE)
     assert isinstance(sent(world, policy, mta_sts=published), TLSError)
-    for message in (WAIVED, b"tls-required:no\n" + BODY, iterable_file(WAIVED)):
+    folded = b"TLS-Required:\r\n\tno \r\n" + BODY
+    for message in (WAIVED, b"tls-required:no\n" + BODY, folded, iterable_file(WAIVED)):
         world.taken.clear()
         assert sent(world, policy, message, mta_sts=published).accepted == ["x@a.test"]
         assert was_secure(world)

@@ -60,7 +60,8 @@ class Conversation:
     Attributes:
         state: Where the session stands.
         extensions: What the peer offers now; empty before EHLO and after HELO.
-        secure: Whether TLS was established and the peer's identity verified.
+        secure: Whether TLS was established, and the peer passed whatever check there is.
+        verified: Whether that check has made sure that the peer is who it should be.
         last_reply: The last whole reply.
         events: What is to be reported at the end of the present input.
         owed: What replies are awaited for, each with its operation and the octets that asked.
@@ -74,6 +75,7 @@ class Conversation:
     state = State.CONNECTING
     extensions: Extensions = EMPTY
     secure = False
+    verified = False
     last_reply: Reply | None = None
     cause: SMTPError | None = None
     unanswered = 0

@@ -63,6 +63,7 @@ def render_envelope(
                 extensions,
                 size=transaction.size,
                 eight_bit=transaction.eight_bit,
+                verified=conversation.verified,
                 prdr=transaction.prdr,
             )
             conversation.write(Verb.MAIL, line, Expected.MAIL, transaction)
@@ -79,9 +80,7 @@ def render_envelope(
             transaction.asked += len(sizes)
             continue
         elif transaction.chunked:
-            # A body in hand need not wait for the envelope's replies. A streamed one does:
-            # its source may be good for one reading only.
-            if transaction.body is not None and not transaction.hold:
+            if _leaves_with_envelope(transaction):
                 transaction.phase = _BODY
             return
         else:
@@ -92,6 +91,20 @@ def render_envelope(
         transaction.asked += 1
 
 
+def _leaves_with_envelope(transaction: Transaction) -> bool:
+    """Tell whether mail data by BDAT need not wait for the replies to the envelope.
+
+    A streamed body waits: its source may be good for one reading only. So does any in LMTP, where
+    the last chunk has no reply at all if nobody was accepted (RFC 2033 section 4.3), but has one
+    from some servers.
+    """
+    return (
+        transaction.body is not None
+        and not transaction.hold
+        and not transaction.reply_per_recipient
+    )
+
+
 def _render_short(conversation: Conversation, transaction: Transaction) -> None:
     """Render the commands of a plain message to one recipient: one text, checked once.
 
@@ -100,7 +113,7 @@ def _render_short(conversation: Conversation, transaction: Transaction) -> None:
     reset, body, last_chunk = transaction.resets, transaction.body, b""
     if not transaction.chunked:
         flights, ending = _WITH_DATA, "DATA\r\n"
-    elif body is None or transaction.hold:
+    elif body is None or not _leaves_with_envelope(transaction):
         flights, ending = _ENVELOPE_ALONE, ""
     else:
         flights, ending, last_chunk = _WITH_LAST_CHUNK, bdat_command(len(body), True), body

@@ -115,7 +115,13 @@ class Mailing:
             transaction.eight_bit = not body.isascii()
         conversation = self._conversation
         extensions = conversation.extensions
-        error = objection(envelope, extensions, conversation.secure, transaction.size)
+        error = objection(
+            envelope,
+            extensions,
+            transaction.size,
+            secure=conversation.secure,
+            verified=conversation.verified,
+        )
         if error is None and extensions.has_limits:
             waiting = sum(isinstance(operation, Transaction) for operation in ahead)
             error = self._limits.objection(envelope, extensions, self.begun + waiting)

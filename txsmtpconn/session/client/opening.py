@@ -59,12 +59,13 @@ class Opening:
         else:
             self._await_greeting()
 
-    def tls_established(self) -> None:
+    def tls_established(self, *, verified: bool) -> None:
         """Begin anew: nothing that was learnt in clear is kept (RFC 3207 section 4.2)."""
         conversation = self._conversation
         if conversation.state is not State.UPGRADING:
             raise LocalProtocolError("no TLS handshake was asked for")
         conversation.secure = True
+        conversation.verified = verified
         conversation.extensions = EMPTY
         if self._greeted:
             self._say_hello()

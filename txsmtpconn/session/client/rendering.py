@@ -19,15 +19,16 @@ from txsmtpconn.wire.parameters import MailParameters
 
 
 def objection(
-    envelope: Envelope, extensions: Extensions, secure: bool, size: int | None
+    envelope: Envelope, extensions: Extensions, size: int | None, *, secure: bool, verified: bool
 ) -> SMTPError | None:
     """Return why this message cannot go to this peer, or None.
 
     Args:
         envelope: The envelope; all of it is valid in itself.
         extensions: What the peer offers now.
-        secure: Whether the connection is under TLS.
         size: Octets of the mail data, if known.
+        secure: Whether the connection is under TLS.
+        verified: Whether it is, and the peer is who it should be.
     """
     limit = extensions.size
     if limit is not None:
@@ -44,11 +45,16 @@ def objection(
         )
     if envelope.plain:
         return None
-    if envelope.requiretls and envelope.mail_from and not (secure and extensions.requiretls):
+    if envelope.requiretls and envelope.mail_from and not (verified and extensions.requiretls):
         # RFC 8689 section 5: a report is not lost for want of it; section 4.2.1 has the codes.
-        wanting = "the server does not offer it" if secure else "the connection is not under TLS"
+        status = "5.7.30" if verified else "5.7.10"
+        if verified:
+            wanting = "the server does not offer it"
+        elif secure:
+            wanting = "it was not verified who the server is"
+        else:
+            wanting = "the connection is not under TLS"
         text = f"REQUIRETLS was asked for, but {wanting}"
-        status = "5.7.30" if secure else "5.7.10"
         return RequireTLSError(text, command="MAIL FROM", status=status)
     if envelope.body == "BINARYMIME" and not (extensions.binarymime and extensions.chunking):
         return _unoffered("BODY=BINARYMIME", "BINARYMIME and CHUNKING")
@@ -69,6 +75,10 @@ def _objection_to_times(envelope: Envelope, extensions: Extensions) -> SMTPError
     seconds_held, until = envelope.hold_for, envelope.hold_until
     if seconds_held is None and until is None:
         return None
+    if not envelope.mail_from:
+        # RFC 4865 sections 5.1.1 and 5.3.1; and nothing else has it (RFC 5321 section 4.5.5).
+        text = "a notification (one with the null reverse-path) may not be held back"
+        return EnvelopeError(text, command="MAIL FROM")
     if not extensions.futurerelease:
         return _unoffered("HOLDFOR or HOLDUNTIL", "FUTURERELEASE")
     most, latest = extensions.futurerelease_interval, extensions.futurerelease_until
@@ -94,6 +104,7 @@ def mail_command(
     *,
     size: int | None,
     eight_bit: bool,
+    verified: bool = False,
     prdr: bool = False,
 ) -> bytes:
     """Return MAIL with all the parameters that the peer understands (RFC 5321 section 4.1.1.2).
@@ -104,6 +115,8 @@ def mail_command(
         size: Octets of the mail data, if known (RFC 1870); it is declared where the caller expected
             less.
         eight_bit: Whether the mail data is known to hold octets above 127 (RFC 6152).
+        verified: Whether the peer is who it should be: else REQUIRETLS may not be said (RFC 8689
+            section 2).
         prdr: Whether to ask for a reply for each recipient.
     """
     utf8 = envelope.needs_smtputf8
@@ -125,7 +138,7 @@ def mail_command(
         ret=None if dsn is None else dsn.ret,
         envid=None if dsn is None else dsn.envid,
         auth=envelope.auth if extensions.auth else None,
-        requiretls=envelope.requiretls and extensions.requiretls,
+        requiretls=envelope.requiretls and extensions.requiretls and verified,
         deliver_by=envelope.deliver_by,
         mt_priority=envelope.mt_priority if extensions.mt_priority else None,
         hold_for=envelope.hold_for,

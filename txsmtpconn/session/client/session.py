@@ -175,10 +175,10 @@ class ClientSession:
         self._opening.connection_made()
         return self._report()
 
-    def tls_established(self, now: float) -> Sequence[Event]:
-        """The handshake that ``TLSAgreed`` asked for is done, and the peer is who it should be."""
+    def tls_established(self, now: float, *, verified: bool) -> Sequence[Event]:
+        """The handshake that ``TLSAgreed`` asked for is done; ``verified``: and who the peer is."""
         self._conversation.started(now)
-        self._opening.tls_established()
+        self._opening.tls_established(verified=verified)
         return self._report()
 
     def receive_data(self, data: bytes, now: float) -> Sequence[Event]:

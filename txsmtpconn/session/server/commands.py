@@ -256,7 +256,8 @@ class ServerCommands(Introductions):
         self._facts.append(TLSRequested())
 
     def _auth(self, command: commands.Auth, now: float) -> None:
-        if command.mechanism not in self.rules.auth_mechanisms:
+        # RFC 4954 section 4: one that needs TLS is refused like one that nobody knows.
+        if command.mechanism not in self.rules.mechanisms(secure=self.secure):
             self._refuse(replies.NO_SUCH_MECHANISM)
         else:
             self._ask(AuthStarted(command.mechanism, command.initial))

@@ -69,11 +69,12 @@ class MailDataIntake(ServerDialogue):
         if refusal is None:
             self._say(replies.OK)
             return
-        # RFC 3030 section 3: a chunk that fails makes its transaction fail. The last one is the end
-        # of the mail data all the same, and who expects a reply for each recipient gets it.
+        # RFC 3030 section 2: a chunk that fails makes its transaction fail. The last one is the end
+        # of the mail data all the same, and who expects a reply for each recipient gets it, if
+        # there are none no reply (RFC 2033 section 4.3).
         self._chunk_refusal = None
         if self._chunk_last:
-            self._end_data([refusal] * max(1, self._final_replies()))
+            self._end_data([refusal] * self._final_replies())
         else:
             self._end_transaction()
             self._refuse(refusal)
@@ -106,7 +107,7 @@ class MailDataIntake(ServerDialogue):
         codes = [answer.code for answer in answers]
         if 421 in codes:
             self._leave()
-        elif min(codes) >= 400:
+        elif min(codes, default=503) >= 400:
             farewell = self._tally.error()
             if farewell is not None:
                 self._show_out(farewell)

@@ -16,6 +16,7 @@ from itertools import product
 from txsmtpconn.session.dialect import SMTP, Dialect
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.tables import LEGALITY, VERBS, Phase
+from txsmtpconn.wire.limits import TOLD_LIMIT
 from txsmtpconn.wire.parameters import MailParameters
 from txsmtpconn.wire.reply import Reply
 
@@ -187,12 +188,13 @@ class ServerRules:
     def offers_auth(self, *, secure: bool) -> bool:
         """Tell whether AUTH is listed: without TLS only where the caller said so."""
         return (
-            bool(self._mechanisms(secure=secure))
+            bool(self.mechanisms(secure=secure))
             and (secure or self.allow_insecure_auth)
             and "AUTH" not in self.disabled
         )
 
-    def _mechanisms(self, *, secure: bool) -> list[str]:
+    def mechanisms(self, *, secure: bool) -> list[str]:
+        """Return the SASL mechanisms that a connection may use, best first."""
         return [
             name for name in self.auth_mechanisms if secure or name not in self.tls_only_mechanisms
         ]
@@ -208,7 +210,7 @@ class ServerRules:
         if self.offers_starttls(secure=secure):
             lines.append("STARTTLS")
         if self.offers_auth(secure=secure):
-            lines.append("AUTH " + " ".join(self._mechanisms(secure=secure)))
+            lines.append("AUTH " + " ".join(self.mechanisms(secure=secure)))
         if "CHUNKING" in offered:
             lines.append("CHUNKING")
             if "BINARYMIME" in offered:
@@ -220,8 +222,9 @@ class ServerRules:
         # RFC 8689 section 2: used under TLS only, and so offered there.
         if secure and "REQUIRETLS" in offered:
             lines.append("REQUIRETLS")
-        if "LIMITS" in offered:
-            lines.append(f"LIMITS {self._limits()}")
+        limits = self._limits()
+        if limits and "LIMITS" in offered:
+            lines.append(f"LIMITS {limits}")
         for verb, attributes in (("XCLIENT", self.xclient), ("XFORWARD", self.xforward)):
             if attributes:
                 lines.append(" ".join((verb, *attributes)))
@@ -232,21 +235,25 @@ class ServerRules:
             least = self.min_deliver_by
             yield "DELIVERBY" if least is None else f"DELIVERBY {least}"
         if "FUTURERELEASE" in self.extensions:
-            latest = self._latest(now).strftime("%Y-%m-%dT%H:%M:%SZ")
+            latest = self._after(self.max_hold, now).strftime("%Y-%m-%dT%H:%M:%SZ")
             yield f"FUTURERELEASE {self.max_hold} {latest}"
 
-    def _latest(self, now: float) -> datetime:
-        """Return until when a message may be held back."""
-        return datetime.fromtimestamp(self.epoch + now + self.max_hold, UTC)
+    def _after(self, seconds: int, now: float) -> datetime:
+        """Return the moment so many seconds from now."""
+        return datetime.fromtimestamp(self.epoch + now + seconds, UTC)
 
     def _limits(self) -> str:
-        """Return what is enforced, in the words of RFC 9422."""
+        """Return what is enforced, in the words of RFC 9422, which have no larger numbers."""
         limits = {
             "MAILMAX": self.max_messages,
             "RCPTMAX": self.max_recipients,
             "RCPTDOMAINMAX": self.max_recipient_domains,
         }
-        return " ".join(f"{name}={limit}" for name, limit in limits.items() if limit is not None)
+        return " ".join(
+            f"{name}={limit}"
+            for name, limit in limits.items()
+            if limit is not None and limit <= TOLD_LIMIT
+        )
 
     def refusal(self, verb: str, *, secure: bool, authenticated: bool) -> Reply | None:
         """Return why a verb is refused on this connection, whatever the moment; None if not."""
@@ -292,9 +299,11 @@ class ServerRules:
         # Whoever only wants to hear of a delay (mode N) may ask for less (RFC 2852 section 4).
         if by is not None and by.mode == "R" and by.seconds < (self.min_deliver_by or 1):
             return replies.TOO_URGENT
+        # One that is held beyond its time to be delivered is as well (RFC 4865 section 5.2.2).
+        longest = self.max_hold if by is None else min(self.max_hold, by.seconds)
         until = parameters.hold_until
         if (parameters.hold_for or 0) > self.max_hold or (
-            until is not None and datetime.fromisoformat(until) > self._latest(now)
+            until is not None and datetime.fromisoformat(until) > self._after(longest, now)
         ):
             return replies.HELD_TOO_LONG
         return self.size_refusal(parameters.size or 0)

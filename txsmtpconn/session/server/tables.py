@@ -97,7 +97,7 @@ _ROWS: Mapping[Phase, Mapping[str, Reply | None]] = {
         "DATA": None,
         "BDAT": None,
     },
-    # RFC 3030 section 3: nothing but chunks, or the end of the transaction.
+    # RFC 3030 section 2: nothing but chunks, or the end of the transaction.
     Phase.CHUNKS: {
         **_ALWAYS,
         **_NOT_NOW,

@@ -14,7 +14,10 @@ from txsmtpconn.transport.prepared import PreparedMessage
 #: Octets of a header that are looked at.
 _HEADER = 64 * 1024
 
-_FIELD = re.compile(rb"^TLS-Required[ \t]*:[ \t]*No[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+#: With white space that may be folded (RFC 5322 section 3.2.2).
+_FIELD = re.compile(
+    rb"^TLS-Required[ \t]*:[ \t]*(?:\r?\n[ \t]+)?No[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+)
 
 
 class Once:
