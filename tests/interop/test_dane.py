@@ -104,6 +104,23 @@ async def test_a_forged_tlsa_record_stops_the_mail(postfix, unbound, certificate
     assert caught.value.is_transient
 
 
+async def test_an_alias_of_an_unsigned_name_has_records_of_its_own(
+    postfix, unbound, certificate_zoo
+):
+    """RFC 7672 section 2.2.2: a signed name counts, wherever its CNAME leads."""
+    record = tlsa(certificate_zoo["expired"].certificate)
+    signed = f"@ MX 10 mx\nmx CNAME mx.plain.test.\n_{postfix.mx}._tcp.mx {record}\n"
+    port = unbound({"a.test": signed, "plain.test": EXCHANGE}, unsigned=frozenset({"plain.test"}))
+    trusted = StubResolver(reactor, [("127.0.0.1", port)], trusted=True)
+    end = await trusted.lookup("mx.a.test", RecordType.A)
+    assert (end.name, end.records, end.secure) == ("mx.plain.test", ("127.0.0.1",), False)
+    alias = await trusted.lookup("mx.a.test", RecordType.CNAME)
+    assert (alias.name, alias.secure) == ("mx.plain.test", True)
+    async with delivering(port, postfix.mx, certificate_zoo, "dane") as transport:
+        with pytest.raises(TLSError):
+            await transport.send(TO, message(marker()))
+
+
 async def test_records_of_an_unsigned_zone_are_nothing(postfix, unbound, certificate_zoo):
     """`dane` goes on as `may`, though the record is wrong; `dane-only` does not go on."""
     record = tlsa(certificate_zoo["expired"].certificate)

@@ -98,6 +98,14 @@ def test_aliases_are_followed() -> None:
     assert (answer.name, answer.records, answer.ttl) == ("b.test", (MX(1, "mx.b.test"),), 60.0)
 
 
+def test_an_alias_may_be_asked_for_itself() -> None:
+    """It has a name at its end, and no records."""
+    asked = query(kind=RecordType.CNAME)
+    message = reply(asked, dns.Record_CNAME(b"b.test"), authenticData=True)
+    answer = read(message, RecordType.CNAME, trusted=True)
+    assert (answer.name, answer.records, answer.exists, answer.secure) == ("b.test", (), True, True)
+
+
 def test_aliases_that_go_round_lead_nowhere() -> None:
     """F38."""
     message = reply(query(), dns.Record_CNAME(b"b.test"))

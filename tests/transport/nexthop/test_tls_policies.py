@@ -25,7 +25,7 @@ from txsmtpconn import (
 from txsmtpconn.testing import CertificateZoo, ScriptedPeer
 from txsmtpconn.testing.script import close, expect, expect_matching, send
 from txsmtpconn.transport.nexthop.policy import Level
-from txsmtpconn.transport.nexthop.records import SRV, TLSA, RecordType
+from txsmtpconn.transport.nexthop.records import MX, SRV, TLSA, RecordType
 from txsmtpconn.transport.nexthop.reporting import Failed, PolicyType, TLSReports
 from txsmtpconn.transport.nexthop.sts import Mode, STSPolicy
 
@@ -455,7 +455,7 @@ def test_who_suppresses_an_address_does_not_switch_dane_off(
 
 @pytest.mark.parametrize("policy", ["dane", "dane-only", "dane+mta-sts"])
 def test_records_that_cannot_be_had_stop_the_mail(world: World, policy: str) -> None:
-    """RFC 7672 section 2.1: else suppressing one answer would be enough to read the mail."""
+    """RFC 7672 section 2.1.2: else suppressing one answer would be enough to read the mail."""
     world.zone.fail(TLSA_NAME, RecordType.TLSA)
     world.server("mx.test", ONE, certificate="server")
     error = sent(world, policy, mta_sts=Published())
@@ -482,6 +482,42 @@ def test_where_an_alias_has_records_its_own_name_is_asked_for(world: World) -> N
     names = asked_names(world)
     assert sent(world, "dane").accepted == ["x@a.test"]
     assert names == [b"mx.test"]
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_the_name_of_an_alias_may_be_more_certain_than_its_end(world: World, certain: bool) -> None:
+    """RFC 7672 section 2.2.2, "Insecure CNAME": the records of its own name count then."""
+    world.host("mx.test", ONE, canonical="unsigned.test")
+    world.zone.put("mx.test", RecordType.CNAME, secure=certain, canonical="unsigned.test")
+    for name in ("mx.test", "unsigned.test"):
+        wrong = record(world, 3, 1, 1, "expired")
+        world.zone.put(f"_25._tcp.{name}", RecordType.TLSA, wrong, secure=True)
+    world.server("mx.test", ONE, certificate="server")
+    assert isinstance(sent(world, "dane"), TLSError) is certain
+    assert (TLSA_NAME, RecordType.TLSA) in world.zone.asked or not certain
+    assert ("_25._tcp.unsigned.test", RecordType.TLSA) not in world.zone.asked
+
+
+def test_an_alias_of_which_nothing_can_be_had_stops_the_mail(world: World) -> None:
+    """RFC 7672 section 2.1.2: else who suppresses that answer switches DANE off."""
+    world.host("mx.test", ONE, canonical="unsigned.test")
+    world.zone.fail("mx.test", RecordType.CNAME)
+    world.server("mx.test", ONE, certificate="server")
+    error = sent(world, "dane")
+    assert (type(error), error.is_transient, world.network.links) == (DNSError, True, [])
+
+
+@pytest.mark.parametrize(("domain", "taken"), [("mx.test", True), ("else.test", False)])
+def test_an_authority_may_vouch_for_the_domain_at_the_end_of_aliases(
+    world: World, domain: str, taken: bool
+) -> None:
+    """RFC 7672 section 3.2.2: it is the third name that will do, where an alias leads to the MX."""
+    mx, tlsa = MX(10, "other.test"), record(world, 2, 0, 0, "ca")
+    world.zone.put("a.test", RecordType.MX, mx, secure=True, canonical=domain)
+    world.host("other.test", ONE, secure=True)
+    world.zone.put("_25._tcp.other.test", RecordType.TLSA, tlsa, secure=True)
+    world.server("other.test", ONE, certificate="server")
+    assert isinstance(sent(world, "dane"), TLSError) is not taken
 
 
 def test_a_second_exchange_may_do_better(world: World) -> None:
@@ -566,12 +602,15 @@ def test_a_policy_of_none_is_none(world: World) -> None:
     assert not was_secure(world)
 
 
-def test_sts_does_not_override_dane(world: World) -> None:
-    """RFC 8461 section 2: where TLSA records speak, the policy is silent."""
-    world.zone.put(TLSA_NAME, RecordType.TLSA, record(world, 3, 1, 1, "selfsigned"), secure=True)
-    world.server("mx.test", ONE, certificate="selfsigned")
+@pytest.mark.parametrize("shown", ["server", "selfsigned"])
+@pytest.mark.parametrize("meant", ["server", "selfsigned"])
+def test_sts_does_not_override_dane(world: World, meant: str, shown: str) -> None:
+    """RFC 8461 section 2: where TLSA records speak, the policy is silent, whatever they say."""
+    world.zone.put(TLSA_NAME, RecordType.TLSA, record(world, 3, 1, 1, meant), secure=True)
+    world.server("mx.test", ONE, certificate=shown)
     outcome = sent(world, "dane+mta-sts", mta_sts=Published(a_test=ENFORCE))
-    assert outcome.accepted == ["x@a.test"]
+    assert isinstance(outcome, TLSError) is (meant != shown)
+    assert bool(world.taken) is (meant == shown)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -582,6 +621,34 @@ def test_sts_says_who_where_no_record_can_be_used(world: World, name: str) -> No
     outcome = sent(world, "dane+mta-sts", mta_sts=Published(a_test=ENFORCE))
     assert isinstance(outcome, TLSError) is (name not in GOOD)
     assert bool(world.taken) is (name in GOOD)
+
+
+@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.TESTING], ids=str)
+@pytest.mark.parametrize(
+    ("name", "hosts", "fault"),
+    [
+        ("server", "mx.test", None),
+        ("selfsigned", "mx.test", "certificate-not-trusted"),
+        ("server", "other.test", "validation-failure"),
+    ],
+)
+def test_a_session_is_counted_under_each_policy(
+    world: World, mode: Mode, name: str, hosts: str, fault: str | None
+) -> None:
+    """RFC 8460 section 4: that no record can be used, and how the MTA-STS policy was kept."""
+    world.zone.put(TLSA_NAME, RecordType.TLSA, TLSA(3, 1, 9, b"x" * 32), secure=True)
+    world.server("mx.test", ONE, certificate=name)
+    reports = TLSReports("we", "postmaster@client.test")
+    published = Published(a_test=STSPolicy(mode, (hosts,), 86400))
+    sent(world, "dane+mta-sts", mta_sts=published, tls_reports=reports)
+    counts = {policy.kind: told for policy, told in reports.counts("a.test").items()}
+    assert set(counts) == {PolicyType.TLSA, PolicyType.STS}
+    of_records, of_sts = counts[PolicyType.TLSA], counts[PolicyType.STS]
+    assert [failure.kind for failure in of_records.failures] == ["tlsa-invalid"]
+    assert [failure.kind for failure in of_sts.failures] == ([] if fault is None else [fault])
+    assert (of_records.successful, of_records.failed) == (0, 1)
+    assert (of_sts.successful, of_sts.failed) == ((1, 0) if fault is None else (0, 1))
+    assert was_secure(world) if fault is None or mode is Mode.TESTING else world.taken == []
 
 
 @pytest.mark.parametrize("mode", [None, Mode.TESTING, Mode.NONE, Mode.ENFORCE], ids=str)
@@ -595,7 +662,7 @@ def test_no_sts_policy_does_away_with_the_tls_of_records(world: World, mode: Mod
 
 
 def test_records_that_cannot_be_had_are_no_matter_for_sts(world: World) -> None:
-    """RFC 7672 section 2.1: whoever suppresses them does not get to choose the weaker check."""
+    """RFC 7672 section 2.1.2: whoever suppresses them does not get to choose the weaker check."""
     world.zone.fail(TLSA_NAME, RecordType.TLSA)
     world.server("mx.test", ONE, certificate="server")
     error = sent(world, "dane+mta-sts", mta_sts=Published(a_test=ENFORCE))
@@ -832,6 +899,13 @@ def test_sessions_are_counted_by_policy(world: World) -> None:
                 TLSA_NAME, RecordType.TLSA, TLSA(0, 0, 1, b"x" * 32), secure=True
             ),
             "dane",
+            "tlsa-invalid",
+        ),
+        (
+            lambda world: world.zone.put(
+                TLSA_NAME, RecordType.TLSA, TLSA(0, 0, 1, b"x" * 32), secure=True
+            ),
+            "dane-only",
             "tlsa-invalid",
         ),
         (lambda world: None, "verify", "starttls-not-supported"),

@@ -33,7 +33,7 @@ _NOTHING_HOLDS = 60.0
 #: Compression pointers in one message: three for each of those records.
 _POINTERS = 4 * _RECORDS
 
-_CNAME, _SOA = 5, 6
+_SOA = 6
 _NO_ERROR, _NO_SUCH_NAME = 0, 3
 _CODES = {1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED"}
 _HEADER = struct.Struct("!6H")
@@ -90,7 +90,7 @@ def read_answer(
         if header.cls != dns.IN:
             continue
         owner = _name(header.name.name)
-        if header.type == _CNAME:
+        if header.type == RecordType.CNAME:
             aliases.setdefault(owner, (_name(payload.name.name), header.ttl))
         elif header.type == kind:
             record = _READERS[kind](payload)

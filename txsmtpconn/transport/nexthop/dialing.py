@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +15,12 @@ from txsmtpconn.errors import DeadlineError, DNSError, SMTPError, TLSError
 from txsmtpconn.net.identity import Observed
 from txsmtpconn.transport.nexthop.addresses import AddressBook
 from txsmtpconn.transport.nexthop.exchanges import Exchange
-from txsmtpconn.transport.nexthop.reporting import Failed, PolicyApplied
+from txsmtpconn.transport.nexthop.reporting import Failed, Measure
 from txsmtpconn.transport.nexthop.security import Demand, Encryption, fault_of
 from txsmtpconn.transport.opening import Connect
 
-#: Told of each session: the destination's policy, and what was wrong; None where nothing was.
-Report = Callable[[PolicyApplied, Failed | None], None]
+#: Told of each session: what it is measured by, and what was wrong; None where nothing was.
+Report = Callable[[Sequence[Measure], Failed | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +148,12 @@ class _Attempt:
 
     def _tell(self, error: SMTPError | None, connection: SMTPConnection | None = None) -> None:
         """Count the session (RFC 8460 section 4)."""
-        policy = self._target.demand.policy
+        measures = self._target.demand.measures
         kind = "" if error is None else fault_of(error)
         if connection is not None and not connection.secure:
             kind = "starttls-not-supported"
         if not kind:
-            self._report(policy, None)
+            self._report(measures, None)
             return
         own_address, helo = "", ""
         if connection is not None:
@@ -168,7 +168,7 @@ class _Attempt:
             helo,
             "" if error is None else error.message,
         )
-        self._report(policy, failure)
+        self._report(measures, failure)
 
 
 def _is_of_tls(error: SMTPError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from txsmtpconn.client.options import SMTPS_PORT
@@ -28,12 +28,15 @@ class Exchange:
         port: Where it listens.
         secure: Whether it is certain, by validated DNS or by configuration, that it is the host.
         implicit_tls: Whether TLS comes from the first octet.
+        domain: Whose MX record names it: the next hop at the end of its CNAMEs; empty where it was
+            found otherwise. Exchanges do not differ by it.
     """
 
     host: str
     port: int
     secure: bool = False
     implicit_tls: bool = False
+    domain: str = field(default="", compare=False)
 
 
 class Exchanges:
@@ -91,7 +94,9 @@ class Exchanges:
             raise looping(domain)
         ordered = sorted(usable, key=lambda record: (record.preference, self._chance()))
         hosts = dict.fromkeys(record.host for record in ordered)
-        return [Exchange(host, port, answer.secure) for host in list(hosts)[:HOSTS]]
+        return [
+            Exchange(host, port, answer.secure, domain=answer.name) for host in list(hosts)[:HOSTS]
+        ]
 
     async def _services(self, domain: str) -> list[Exchange]:
         found: list[Exchange] = []

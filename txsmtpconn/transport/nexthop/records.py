@@ -19,6 +19,8 @@ class RecordType(IntEnum):
     """The types that mail needs."""
 
     A = 1
+    #: Asked for where the name at its end, an `Answer`'s ``name``, is not validated.
+    CNAME = 5
     MX = 15
     TXT = 16
     AAAA = 28
@@ -65,7 +67,7 @@ class Answer:
     Attributes:
         name: The name at the end of the CNAMEs; the one asked for where there are none.
         records: Of the type asked for: `MX`, `SRV`, `TLSA`, ``str`` for addresses, ``bytes`` for
-            TXT. Empty where the name has none.
+            TXT. Empty where the name has none, and where CNAME was asked for.
         exists: Whether the name exists (else NXDOMAIN).
         secure: Whether a resolver that we trust has validated all of it (RFC 4035); of an empty
             answer, that there is nothing.

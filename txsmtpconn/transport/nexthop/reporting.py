@@ -68,6 +68,23 @@ class Failed:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A policy that sessions with a host are measured by; there may be several.
+
+    Attributes:
+        policy: It.
+        flaw: What is wrong with every session, where none can be as the policy wants it.
+    """
+
+    policy: PolicyApplied
+    flaw: Failed | None = None
+
+
+#: For a destination that has published nothing.
+BY_NO_POLICY = (Measure(NO_POLICY),)
+
+
 @dataclass(slots=True)
 class TLSCounts:
     """The sessions with one destination under one policy.

@@ -22,7 +22,7 @@ from txsmtpconn.transport.nexthop.dialing import Dialer, Target
 from txsmtpconn.transport.nexthop.exchanges import Exchange, Exchanges
 from txsmtpconn.transport.nexthop.hop import NextHop, Road
 from txsmtpconn.transport.nexthop.policy import MAY, PolicyTable, TLSPolicy
-from txsmtpconn.transport.nexthop.reporting import Failed, PolicyApplied, TLSReports
+from txsmtpconn.transport.nexthop.reporting import Failed, Measure, TLSReports
 from txsmtpconn.transport.nexthop.security import Judge, fault_of
 from txsmtpconn.transport.nexthop.sources import waives_tls
 from txsmtpconn.transport.nexthop.table import DomainTable
@@ -166,7 +166,7 @@ class Routing:
         report = partial(self._report, hop.name)
         if demand.refusal is not None:
             error = demand.refusal
-            report(demand.policy, Failed(fault_of(error), exchange.host, reason=error.message))
+            report(demand.measures, Failed(fault_of(error), exchange.host, reason=error.message))
             raise error
         if route.requiretls:
             demand = await self._judge.strengthened(demand, hop, exchange)
@@ -182,13 +182,15 @@ class Routing:
 
         return target, opener
 
-    def _report(self, domain: str, policy: PolicyApplied, failure: Failed | None) -> None:
+    def _report(self, domain: str, measures: Sequence[Measure], failure: Failed | None) -> None:
         if self._reports is None:
             return
-        if failure is None:
-            self._reports.succeeded(domain, policy)
-        else:
-            self._reports.failed(domain, policy, failure)
+        for measure in measures:
+            wrong = measure.flaw or failure
+            if wrong is None:
+                self._reports.succeeded(domain, measure.policy)
+            else:
+                self._reports.failed(domain, measure.policy, wrong)
 
     def close(self, timeout: float | None) -> Deferred[None]:
         """Leave all connections."""

@@ -5,8 +5,8 @@ A demand is all that a connection needs to know, and connections with equal dema
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol, cast
 
@@ -21,7 +21,13 @@ from txsmtpconn.transport.nexthop.exchanges import Exchange
 from txsmtpconn.transport.nexthop.hop import NextHop, Road
 from txsmtpconn.transport.nexthop.policy import Level, TLSPolicy
 from txsmtpconn.transport.nexthop.records import TLSA, RecordType, Resolver
-from txsmtpconn.transport.nexthop.reporting import NO_POLICY, PolicyApplied, PolicyType
+from txsmtpconn.transport.nexthop.reporting import (
+    BY_NO_POLICY,
+    Failed,
+    Measure,
+    PolicyApplied,
+    PolicyType,
+)
 from txsmtpconn.transport.nexthop.sts import Mode, STSPolicy
 
 
@@ -45,8 +51,8 @@ class Demand:
             is its own.
         observed: Who it should be: that it is not is told, and does no more.
         refusal: Why the host is ruled out, without a connection; None where it is not.
-        policy: What the destination has published, for the reports of RFC 8460. Demands do not
-            differ by it.
+        measures: The policies that the destination has published, for the reports of RFC 8460.
+            Demands do not differ by them.
     """
 
     encryption: Encryption
@@ -54,7 +60,7 @@ class Demand:
     base_name: str | None = None
     observed: PeerCheck | None = None
     refusal: SMTPError | None = None
-    policy: PolicyApplied = field(default=NO_POLICY, compare=False)
+    measures: tuple[Measure, ...] = field(default=BY_NO_POLICY, compare=False)
 
     @property
     def is_decided(self) -> bool:
@@ -116,32 +122,49 @@ class Judge:
             found = await self._dane(hop, exchange, addresses)
             if level is Level.DANE_ONLY and (found is None or not found.is_decided):
                 text = f"{exchange.host} has no TLSA record that can be used"
-                return Demand(Encryption.ALWAYS, refusal=refusal(text, "dane-required"))
+                none = Demand(Encryption.ALWAYS) if found is None else found
+                return replace(none, refusal=refusal(text, "dane-required"))
         if level.uses_mta_sts and not (found and found.is_decided):
-            # RFC 8461 section 2: no policy overrides DANE. Records that cannot be used say only
-            # that there must be TLS, as an enforced policy does, which also says with whom.
             published = await self._sts(hop, exchange)
-            if found is None or (published and published.is_decided):
-                found = published
+            if found is None or published is None:
+                found = found or published
+            else:
+                # RFC 8461 section 2: no policy overrides DANE. Records that cannot be used say
+                # only that there must be TLS (RFC 7672 section 2.2); the policy says with whom.
+                measures = found.measures + published.measures
+                found = replace(published, encryption=Encryption.ALWAYS, measures=measures)
         return found or _MAY
 
     async def _dane(self, hop: NextHop, exchange: Exchange, addresses: Addresses) -> Demand | None:
         """Return what TLSA records demand; None where there are none, or none that is certain."""
-        if is_address(exchange.host) or not (exchange.secure and addresses.secure):
+        if is_address(exchange.host) or not exchange.secure:
             return None
-        # RFC 7672 section 2.2.2: a host's name at the end of its CNAMEs comes first.
-        for name in dict.fromkeys((addresses.name, exchange.host)):
-            place = f"_{exchange.port}._tcp.{name}"
-            try:
+        try:
+            for name in await self._base_names(exchange, addresses):
+                place = f"_{exchange.port}._tcp.{name}"
                 answer = await self._resolver.lookup(place, RecordType.TLSA)
-            except DNSError as error:
-                # Section 2.1: a host whose records cannot be had gets no mail now, or whoever can
-                # suppress an answer could do without a certificate.
-                return Demand(Encryption.ALWAYS, refusal=error)
-            if answer.records and answer.secure:
-                records = cast(Sequence[TLSA], answer.records)
-                return _of_records(records, name, hop, exchange)
+                if answer.records and answer.secure:
+                    records = cast(Sequence[TLSA], answer.records)
+                    return _of_records(records, name, hop, exchange)
+        except DNSError as error:
+            # RFC 7672 section 2.1.2: a host whose records cannot be had gets no mail now, or
+            # whoever can suppress an answer could do without a certificate.
+            return Demand(Encryption.ALWAYS, refusal=error)
         return None
+
+    async def _base_names(self, exchange: Exchange, addresses: Addresses) -> Iterable[str]:
+        """Return the names that may have TLSA records, best first (RFC 7672 section 2.2.2).
+
+        Raises:
+            DNSError: Nobody can tell whether a name is certain.
+        """
+        if addresses.secure:
+            return dict.fromkeys((addresses.name, exchange.host))
+        if addresses.name == exchange.host:
+            return ()
+        # A name in a signed zone may be an alias of one that is not.
+        alias = await self._resolver.lookup(exchange.host, RecordType.CNAME)
+        return (exchange.host,) if alias.secure else ()
 
     async def _sts(self, hop: NextHop, exchange: Exchange) -> Demand | None:
         """Return what the MTA-STS policy demands; None where there is none."""
@@ -150,12 +173,17 @@ class Judge:
             return None
         applied = PolicyApplied(PolicyType.STS, hop.name, tuple(published.lines()), published.mx)
         check = NamedByAuthority(exchange.host)
-        admitted = published.admits(exchange.host)
+        if published.admits(exchange.host):
+            measures = (Measure(applied),)
+            if published.mode is Mode.ENFORCE:
+                return Demand(Encryption.ALWAYS, check, measures=measures)
+            return Demand(Encryption.OPPORTUNISTIC, observed=check, measures=measures)
+        text = f"{exchange.host} is not in the MTA-STS policy of {hop.name}"
+        measures = (Measure(applied, Failed(FAILED, exchange.host, reason=text)),)
         if published.mode is Mode.ENFORCE:
-            ruled_out = None if admitted else refusal(_unnamed(exchange, hop), FAILED)
-            return Demand(Encryption.ALWAYS, check, refusal=ruled_out, policy=applied)
-        observed = check if admitted else _Nobody(_unnamed(exchange, hop), FAILED)
-        return Demand(Encryption.OPPORTUNISTIC, observed=observed, policy=applied)
+            ruled_out = refusal(text, FAILED)
+            return Demand(Encryption.ALWAYS, check, refusal=ruled_out, measures=measures)
+        return Demand(Encryption.OPPORTUNISTIC, measures=measures)
 
     async def _published(self, hop: NextHop) -> STSPolicy | None:
         if self._mta_sts is None or is_address(hop.name):
@@ -175,7 +203,8 @@ class Judge:
             if certain or await self._is_published(hop, exchange):
                 return demand
         elif exchange.secure or await self._is_published(hop, exchange):
-            return Demand(Encryption.ALWAYS, NamedByAuthority(exchange.host), policy=demand.policy)
+            check = NamedByAuthority(exchange.host)
+            return Demand(Encryption.ALWAYS, check, measures=demand.measures)
         text = f"that {exchange.host} is a host of {hop.name} is not certain"
         raise RequireTLSError(text, command="CONN", status="5.7.10")
 
@@ -193,22 +222,6 @@ def _rests_on_dns(check: PeerCheck, exchange: Exchange) -> bool:
     return isinstance(check, NamedByAuthority) and exchange.host in check.names
 
 
-def _unnamed(exchange: Exchange, hop: NextHop) -> str:
-    return f"{exchange.host} is not in the MTA-STS policy of {hop.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Nobody:
-    """A check that nobody passes; it is only ever observed."""
-
-    text: str
-    fault: str
-    uses_authorities: bool = False
-
-    def check(self, connection: object, name: str) -> None:
-        raise refusal(self.text, self.fault)
-
-
 def _of_records(records: Sequence[TLSA], name: str, hop: NextHop, exchange: Exchange) -> Demand:
     """Return what validated TLSA records demand."""
     shown = tuple(sorted(map(_shown, records)))
@@ -218,12 +231,15 @@ def _of_records(records: Sequence[TLSA], name: str, hop: NextHop, exchange: Exch
     base_name = name if name != exchange.host else None
     if not good:
         # RFC 7672 section 2.2: TLS was meant to be used, and no more can be made of it.
-        observed = _Nobody(f"no TLSA record of {name} can be used", "tlsa-invalid")
-        return Demand(Encryption.ALWAYS, base_name=base_name, observed=observed, policy=applied)
-    # Names matter to records of usage 2 only; without such, connections are shared more widely.
-    named = (name, exchange.host, hop.name) if any(each.usage == 2 for each in good) else ()
-    check = Dane(good, tuple(dict.fromkeys(named)))
-    return Demand(Encryption.ALWAYS, check, base_name, policy=applied)
+        text = f"no TLSA record of {name} can be used"
+        measure = Measure(applied, Failed("tlsa-invalid", exchange.host, reason=text))
+        return Demand(Encryption.ALWAYS, base_name=base_name, measures=(measure,))
+    # Names matter to records of usage 2 only (RFC 7672 section 3.2); without such, connections are
+    # shared more widely.
+    anchored = any(each.usage == 2 for each in good)
+    named = (name, exchange.host, hop.name, exchange.domain) if anchored else ()
+    check = Dane(good, tuple(dict.fromkeys(filter(None, named))))
+    return Demand(Encryption.ALWAYS, check, base_name, measures=(Measure(applied),))
 
 
 def _shown(record: TLSA) -> str:
