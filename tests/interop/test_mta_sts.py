@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,11 +10,10 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.names import dns
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tests.interop.peers.nameserver import Records, nameserver
-from tests.interop.peers.web import Web
+from tests.interop.peers.web import POLICY, PolicyHost, Web
 from txsmtpconn import Envelope, SMTPTransport, TLSError, TLSOptions, simple_server
 from txsmtpconn.server import IncomingMessage
 from txsmtpconn.transport.nexthop import stsfetch
@@ -24,28 +23,6 @@ from txsmtpconn.transport.nexthop.sts import Mode
 from txsmtpconn.transport.nexthop.stub import StubResolver
 
 DOMAIN = "wild.test"  # whose policy host mta-sts.wild.test the certificate names
-POLICY = b"version: STSv1\nmode: enforce\nmx: mx.test\nmax_age: 100000\n"
-
-
-class PolicyHost(Resource):
-    """Answers what a test wants.
-
-    Attributes:
-        asked: Path and host of each request.
-        answer: Renders one.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[tuple[bytes, bytes]] = []
-        self.answer: Callable[[Any], Any] = lambda request: POLICY
-
-    def render_GET(self, request: Any) -> Any:
-        self.asked.append((request.path, request.getRequestHostname()))
-        request.setHeader("content-type", "text/plain")
-        return self.answer(request)
 
 
 class Place:

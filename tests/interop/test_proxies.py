@@ -1,4 +1,4 @@
-"""Postfix through Tinyproxy, microsocks, Dante and Twisted's SOCKS 4a: with and without TLS."""
+"""Postfix through Tinyproxy, microsocks, Dante and Twisted's SOCKS 4a, named and found by MX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.names import dns
 from twisted.protocols.portforward import ProxyFactory
 from twisted.protocols.socks import SOCKSv4Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -15,17 +16,22 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from tests.interop.mail import BODY, connected, marker, message, trusting
 from tests.interop.peers.arrived import wait_for
 from tests.interop.peers.dovecot import PASSWORD, USER
+from tests.interop.peers.nameserver import Records, nameserver
 from tests.interop.peers.process import free_ports
 from tests.interop.peers.proxies import PASSWORD as PROXY_PASSWORD
 from tests.interop.peers.proxies import USER as PROXY_USER
+from tests.interop.peers.unbound import tlsa
+from tests.interop.peers.web import PolicyHost, Web
 from txsmtpconn import (
     Credentials,
     DeadlineError,
+    Delivery,
     Envelope,
     ProxyError,
     SMTPTransport,
     TLSError,
 )
+from txsmtpconn.transport.nexthop import MTASTS, StubResolver
 
 LOGIN = f"{quote(PROXY_USER)}:{quote(PROXY_PASSWORD, safe='')}"
 ENVELOPE = Envelope("a@a.test", ["u@a.test"])
@@ -192,6 +198,125 @@ async def test_a_pool_and_verify_go_through_the_proxy(postfix, certificate_zoo, 
     await wait_for(postfix.messages, mark, 10)
     passed = proxy.log().count("pass(1): tcp/connect [")
     assert 2 <= passed <= 6
+
+
+@asynccontextmanager
+async def to_mx(zoo, port: int, **options) -> AsyncIterator[SMTPTransport]:
+    """A transport that finds all exchanges at this port of loopback."""
+    from twisted.internet import reactor
+
+    transport = SMTPTransport.to_mx(
+        reactor,
+        port=port,
+        tls=trusting(zoo),
+        name="client.test",
+        allow_networks=["127.0.0.0/8"],
+        **options,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close(5)
+
+
+#: How each proxy notes that it was asked for an address.
+BY_ADDRESS = {
+    "http": "CONNECT 127.0.0.1:{port} ",
+    "https": "CONNECT 127.0.0.1:{port} ",
+    "socks5": "127.0.0.1.{port}",
+    "socks5+login": "connected to 127.0.0.1:{port}",
+}
+
+
+@pytest.mark.parametrize("kind", BY_ADDRESS)
+async def test_mail_to_an_exchange_goes_through_the_proxy(
+    postfix, unbound, certificate_zoo, proxied, kind
+):
+    """To the address that was looked up here, and under the TLS that its TLSA record wants."""
+    record = tlsa(certificate_zoo["server"].certificate)
+    zone = f"@ MX 10 mx\nmx A 127.0.0.1\n_{postfix.mx}._tcp.mx {record}\n"
+    dnssec = f"127.0.0.1:{unbound({'a.test': zone})}"
+    mark = marker()
+    async with (
+        proxied(kind, postfix.mx) as (url, proxy),
+        to_mx(
+            certificate_zoo, postfix.mx, policies="dane-only", dnssec=dnssec, proxy=url
+        ) as transport,
+    ):
+        assert (await transport.send(ENVELOPE, message(mark))).accepted == ["u@a.test"]
+        assert BY_ADDRESS[kind].format(port=postfix.mx) in proxy.log()
+    (arrived,) = await wait_for(postfix.messages, mark, 1)
+    assert arrived.data == message(mark)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+async def test_mail_to_an_exchange_never_goes_past_the_proxy(
+    postfix, unbound, certificate_zoo, proxied, kind
+):
+    """One that forbids it; Postfix, which would take it, hears nothing."""
+    dnssec = f"127.0.0.1:{unbound({'a.test': f'@ MX 10 mx{chr(10)}mx A 127.0.0.1{chr(10)}'})}"
+    mark, before = marker(), postfix.log.read_text().count(" connect from ")
+    async with (
+        proxied(kind, 1) as (url, _),
+        to_mx(certificate_zoo, postfix.mx, dnssec=dnssec, proxy=url) as transport,
+    ):
+        with pytest.raises(ProxyError) as caught:
+            await transport.send(ENVELOPE, message(mark))
+    assert caught.value.delivery is Delivery.NOT_SENT
+    assert postfix.log.read_text().count(" connect from ") == before
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5+login"])
+async def test_an_mta_sts_policy_is_fetched_through_the_proxy(
+    postfix, certificate_zoo, tinyproxy, microsocks, kind
+):
+    """By HTTPS in a tunnel; then it counts: an exchange that it does not name gets nothing."""
+    from twisted.internet import reactor
+
+    records = Records()
+    records.put("_mta-sts.wild.test", dns.Record_TXT(b"v=STSv1; id=1"))
+    for host in ("mta-sts.wild.test", "mx.test", "other.test"):
+        records.put(host, dns.Record_A("127.0.0.1"))
+    records.put("wild.test", dns.Record_MX(10, b"other.test"), dns.Record_MX(20, b"mx.test"))
+    tls = certificate_zoo.server_options("wildcard")
+    listening = reactor.listenSSL(0, Web(PolicyHost()), tls, interface="127.0.0.1")
+    port = listening.getHost().port
+    if kind == "http":
+        proxy = tinyproxy(postfix.mx, f"ConnectPort {port}")
+        url = f"http://127.0.0.1:{proxy.port}"
+    else:
+        proxy = microsocks(0, "-u", PROXY_USER, "-P", PROXY_PASSWORD)
+        url = f"socks5://{LOGIN}@127.0.0.1:{proxy.port}"
+    mark, place = marker(), BY_ADDRESS[kind]
+    try:
+        async with nameserver(records) as dns_port:
+            resolver = StubResolver(reactor, [("127.0.0.1", dns_port)])
+            known = MTASTS(
+                reactor,
+                resolver=resolver,
+                tls=trusting(certificate_zoo),
+                port=port,
+                allow_networks=["127.0.0.0/8"],
+                proxy=url,
+            )
+            async with to_mx(
+                certificate_zoo,
+                postfix.mx,
+                next_hop="wild.test",
+                policies="mta-sts",
+                mta_sts=known,
+                resolver=resolver,
+                proxy=url,
+            ) as transport:
+                sent = await transport.send(ENVELOPE, message(mark))
+            known.close()
+    finally:
+        await listening.stopListening()
+    assert sent.accepted == ["u@a.test"]
+    await wait_for(postfix.messages, mark, 1)
+    log = proxy.log()
+    assert log.index(place.format(port=port)) < log.index(place.format(port=postfix.mx))
+    assert log.count(place.format(port=postfix.mx)) == 1
 
 
 async def test_a_proxy_that_is_a_mail_server_is_no_proxy(postfix):
