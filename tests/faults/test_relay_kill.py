@@ -116,6 +116,26 @@ def test_killed_after_250(start: Start, hop: NextHop, spool: Path) -> None:
     assert rows(spool, "SELECT count(*) FROM message") == [(0,)]
 
 
+def test_killed_while_the_next_hop_does_not_answer(start: Start, spool: Path, hop: NextHop) -> None:
+    """Nothing can have left, so nothing is in doubt: neither under way, nor tried and refused."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        relay = start(silent.getsockname()[1])
+        for number in range(5):
+            assert send(relay, f"waiting {number}")
+        # It takes the connection and greets nobody: what is sent there is under way.
+        with silent.accept()[0]:
+            relay.kill()
+    relay = start(closed_port())
+    relay.wait_for(lambda log: "deferred to <b@example.net>" in log)
+    relay.kill()
+    again = start(hop.port)
+    hop.wait_for(lambda journal: journal.total() == 5)
+    assert again.stop()
+    assert set(hop.journal.values()) == {1}
+    assert "in doubt" not in again.log
+    assert not rows(spool, "SELECT event FROM history WHERE event = 'in-doubt'")
+
+
 @pytest.mark.parametrize("failpoint", ["claim:before", "claim:after"])
 def test_killed_around_the_claim(start: Start, hop: NextHop, failpoint: str) -> None:
     """A claim dies with its process; the mail is due again."""

@@ -119,3 +119,14 @@ def test_breaker_forgets_after_a_success() -> None:
     assert one.wait(10.0) == 0.0
     one.failed(20.0)
     assert one.wait(20.0) == pytest.approx(5.0)
+
+
+def test_breaker_knows_what_was_heard_last() -> None:
+    """Nothing at first; then an answer, or none."""
+    one = breaker()
+    assert not one.answered
+    one.succeeded()
+    assert one.answered
+    for now in (0.0, 0.1):
+        one.failed(now)
+        assert not one.answered

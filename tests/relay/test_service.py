@@ -169,7 +169,7 @@ def test_acknowledged_mail_is_in_the_spool_after_a_stop(house: House, tmp_path: 
     again = House(tmp_path / "spool")
     again.reactor.advance(60)
     again.start()
-    assert states(again.spool, message) == {"b@example": State.COMMITTING}
+    assert states(again.spool, message) == {"b@example": State.LEASED}
     assert len(again.courier.sent) == 1
     again.courier.sent[0].reply(OK)
     success_result_of(again.relay.stopService())

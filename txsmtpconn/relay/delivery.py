@@ -183,8 +183,9 @@ class Dispatcher:
             self._options.lease,
             recipients=self._options.transaction_recipients,
             # A mark that is written with the claim saves a commit for each message, and costs
-            # more doubt after a crash: for small messages, and where doubt means to try again.
-            marked=self._options.in_doubt is Doubt.RETRY,
+            # more doubt after a crash: for small messages, where doubt means to try again, and
+            # where they are about to leave, as the host is there.
+            marked=self._options.in_doubt is Doubt.RETRY and self._breaker.answered,
         )
         asked.addCallbacks(self._claimed, self._spool_failed, callbackArgs=(limit,))
         asked.addErrback(self._unexpected)

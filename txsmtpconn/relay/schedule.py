@@ -96,7 +96,12 @@ class Breaker:
         first: Seconds after the first failure.
         longest: Seconds at most.
         chance: Gives a number of 0 up to 1; the wait varies by a tenth.
+
+    Attributes:
+        answered: True while the last that was heard of the host is an answer.
     """
+
+    answered = False
 
     def __init__(
         self,
@@ -121,6 +126,7 @@ class Breaker:
 
     def failed(self, now: float) -> None:
         """Take note that the host failed. Those that fail together count once."""
+        self.answered = False
         if self._failures and now < self._closed_until:
             return
         wait: float = min(self._longest, self._first * 2.0 ** min(self._failures, 30))
@@ -130,3 +136,4 @@ class Breaker:
     def succeeded(self) -> None:
         """Take note that the host answered."""
         self._failures = 0
+        self.answered = True
