@@ -17,6 +17,7 @@ from txsmtpconn.client.line import Line, abort
 from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.testing import failure_result_of, success_result_of
 
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
@@ -63,7 +64,7 @@ class Transport:
 @pytest.fixture
 def opened() -> tuple[Line, list[str]]:
     """A line whose session is ready, and a log for turns."""
-    line = Line(ClientSession(name=b"client.test"), Clock(), Owner())
+    line = Line(ClientSession(Terms(b"client.test")), Clock(), Owner())
     line.connected(Transport())
     for said in (b"220 mx\r\n", b"250 mx\r\n"):
         line.take(line.session.receive_data(said, 0.0))
@@ -108,7 +109,7 @@ def test_the_end_of_the_session_fails_every_turn(opened: tuple[Line, list[str]])
 
 def test_no_turn_starts_before_the_session_is_ready() -> None:
     """They wait for EHLO's reply."""
-    line, log = Line(ClientSession(name=b"client.test"), Clock(), Owner()), []
+    line, log = Line(ClientSession(Terms(b"client.test")), Clock(), Owner()), []
     line.enter(Turn(log, "early"))
     line.connected(Transport())
     line.take(line.session.receive_data(b"220 mx\r\n", 0.0))

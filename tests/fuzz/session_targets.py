@@ -23,6 +23,7 @@ from txsmtpconn.session.client.events import (
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Security
 from txsmtpconn.session.client.session import ClientSession
 from txsmtpconn.session.client.tables import State
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import (
     Authenticate,
     Noop,
@@ -44,7 +45,7 @@ class _Caller:
     """Asks a client session for things, and holds it to its contract."""
 
     def __init__(self, choices: int) -> None:
-        self.session = ClientSession(
+        terms = Terms(
             name=b"me.test",
             dialect=LMTP if choices & 1 else SMTP,
             security=Security.OPPORTUNISTIC if choices & 2 else Security.OFFERED,
@@ -52,6 +53,7 @@ class _Caller:
             chunking=Chunking.ALWAYS if choices & 4 else Chunking.AUTO,
             limits=_LIMITS,
         )
+        self.session = ClientSession(terms)
         streamed = None if choices & 8 else b"three\r\n"
         self.operations: list[Operation] = [
             *([Authenticate("PLAIN", b"x")] if choices & 16 else []),

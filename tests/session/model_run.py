@@ -31,6 +31,7 @@ from txsmtpconn.session.client.events import (
 )
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import (
     Noop,
     Operation,
@@ -51,7 +52,7 @@ class Run:
         self.setting, self.rng, self.show = setting, rng, show
         self.complaints: list[str] = []
         self.server = ModelServer(rng, setting.manners)
-        self.session = ClientSession(
+        terms = Terms(
             name=b"client.test",
             dialect=LMTP if setting.row.lmtp else SMTP,
             security=Security.IGNORED,
@@ -59,6 +60,7 @@ class Run:
             chunking=setting.row.chunking,
             window=setting.window,
         )
+        self.session = ClientSession(terms)
         self.now = 1000.0
         self.underway = bytearray()  # from the client to the server
         self.written = bytearray()  # all that the client ever handed over

@@ -10,6 +10,7 @@ from txsmtpconn.envelope import Envelope
 from txsmtpconn.session.client.events import Event, Ready, SessionEnded, TransactionEnded
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.session import ClientSession
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import Operation, Transaction
 from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.session.trace import Direction
@@ -35,8 +36,8 @@ class Talk:
         self.log: list[tuple[Direction, bytes, bool]] = []
         options.setdefault("name", b"me.test")
         self.session = ClientSession(
+            Terms(**options),
             trace=lambda direction, line, secret: self.log.append((direction, line, secret)),
-            **options,
         )
         self.now = 0.0
         self.drains = drains

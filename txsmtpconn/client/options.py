@@ -11,9 +11,8 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +26,8 @@ from txsmtpconn.errors import ConfigError
 from txsmtpconn.net.tls import TLSOptions, reference_name
 from txsmtpconn.sasl import Mechanism
 from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts
-from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
+from txsmtpconn.session.client.terms import Terms
+from txsmtpconn.session.dialect import LMTP, SMTP
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.path import client_name as encoded_name
 
@@ -107,6 +107,7 @@ class ConnectionOptions:
         path: A unix socket to connect to, instead of a host's port.
         endpoint: An `IStreamClientEndpoint` to connect with, instead of host and port.
         transport: A connected socket or transport to use; we put TLS on it if `secure`.
+        terms: No option: what each session is told of all this.
 
     Raises:
         ConfigError: A value is wrong, or two of them contradict each other.
@@ -147,6 +148,7 @@ class ConnectionOptions:
     path: str | None = field(default=None, kw_only=True)
     endpoint: Any = field(default=None, kw_only=True)
     transport: Any = field(default=None, kw_only=True)
+    terms: Terms = field(init=False, repr=False, compare=False)
 
     # Not options: the checks below, in the order in which they rest on each other.
 
@@ -164,6 +166,7 @@ class ConnectionOptions:
         self._settle("chunking", _choice("chunking", self.chunking or "auto", Chunking))
         if not isinstance(self.logger, (bool, type(None))) and not hasattr(self.logger, "emit"):
             raise ConfigError("option logger is True, False or a twisted.logger.Logger")
+        self._settle("terms", self._terms())
 
     def _settle(self, option: str, value: object) -> None:
         object.__setattr__(self, option, value)
@@ -269,16 +272,28 @@ class ConnectionOptions:
             raise ConfigError("option auth_method is the name of a SASL mechanism")
         self._settle("auth_method", self.auth_method.strip().upper())
 
-    # -- what the session wants to know
+    def _terms(self) -> Terms:
+        """Return what each session is told: once, as it is the same for all of them."""
+        return Terms(
+            name=encoded_name(self.name or _own_name()),
+            dialect=LMTP if self.lmtp else SMTP,
+            security=self._security(),
+            auth_required=self.auth is not None or bool(self.force_auth),
+            timeouts=Timeouts(
+                greeting=_set(self.greeting_timeout),
+                tls=_set(self.tls_timeout),
+                command=_set(self.command_timeout),
+                data=_set(self.data_timeout),
+                block=_set(self.block_timeout),
+                mark=_set(self.final_timeout),
+                quit=_set(self.quit_timeout),
+                inactivity=_set(self.socket_timeout),
+            ),
+            pipelining=Pipelining(self.pipelining),
+            chunking=Chunking(self.chunking),
+        )
 
-    @property
-    def dialect(self) -> Dialect:
-        """Which member of the family to speak."""
-        return LMTP if self.lmtp else SMTP
-
-    @property
-    def security(self) -> Security:
-        """When to turn to TLS."""
+    def _security(self) -> Security:
         if self.secure:
             return Security.IMPLICIT
         if self.ignore_tls:
@@ -288,33 +303,10 @@ class ConnectionOptions:
         return Security.OPPORTUNISTIC if self.opportunistic_tls else Security.OFFERED
 
     @property
-    def client_name(self) -> bytes:
-        """Our own name as EHLO has it."""
-        return _encoded_once(self.name or _own_name())
-
-    @property
     def reference_name(self) -> str:
         """The name that the server's certificate must have."""
         return reference_name(self.servername or self.host or "localhost")
 
-    @property
-    def timeouts(self) -> Timeouts:
-        """The deadlines that the session keeps."""
-        return _timeouts_once(
-            greeting=_set(self.greeting_timeout),
-            tls=_set(self.tls_timeout),
-            command=_set(self.command_timeout),
-            data=_set(self.data_timeout),
-            block=_set(self.block_timeout),
-            mark=_set(self.final_timeout),
-            quit=_set(self.quit_timeout),
-            inactivity=_set(self.socket_timeout),
-        )
-
-
-# What each connection asks for, though it is the same for all of them.
-_encoded_once = lru_cache(maxsize=32)(encoded_name)
-_timeouts_once = lru_cache(maxsize=32)(Timeouts)
 
 _DEFAULT_TLS = TLSOptions()
 
@@ -423,4 +415,4 @@ def make_options(
     return ConnectionOptions(**given)
 
 
-_NAMES = frozenset(ConnectionOptions.__slots__)
+_NAMES = frozenset(each.name for each in fields(ConnectionOptions) if each.init)

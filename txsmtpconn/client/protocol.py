@@ -43,7 +43,6 @@ from txsmtpconn.net.streams import message_source
 from txsmtpconn.net.tls import Guarded, has_finished_handshake
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
-from txsmtpconn.session.client.policy import Chunking, Pipelining
 from txsmtpconn.session.client.session import ClientSession
 from txsmtpconn.session.client.transaction import Noop, Operation, Quit, Reset
 from txsmtpconn.wire.attributes import Attributes
@@ -88,16 +87,7 @@ class SMTPConnection(Protocol):
         trace = None
         if logger is not None and (options.transaction_log or options.debug):
             trace = Transcript(logger, self.id, content=bool(options.debug))
-        self._session = session = ClientSession(
-            name=options.client_name,
-            dialect=options.dialect,
-            security=options.security,
-            auth_required=options.auth is not None or bool(options.force_auth),
-            timeouts=options.timeouts,
-            pipelining=Pipelining(options.pipelining),
-            chunking=Chunking(options.chunking),
-            trace=trace,
-        )
+        self._session = session = ClientSession(options.terms, trace)
         self._line = Line(session, reactor if clock is None else clock, self)
         if logger is not None:
             self._line.note = partial(logger.info, session_id=self.id)
@@ -427,7 +417,7 @@ class SMTPConnection(Protocol):
         if cause is None:
             # Nothing is owed any more; but a peer that does not close its side, or does not read,
             # must not keep ours open.
-            self._line.close_within(self._options.timeouts.quit)
+            self._line.close_within(self._options.terms.timeouts.quit)
         else:
             abort(transport)
 

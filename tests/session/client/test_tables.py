@@ -8,7 +8,6 @@ import pytest
 
 from tests.session.talk import Talk
 from txsmtpconn.session.client.conversation import _CARRIERS, Conversation
-from txsmtpconn.session.client.policy import Timeouts
 from txsmtpconn.session.client.tables import (
     EFFECTS,
     FIRST_CODE,
@@ -20,14 +19,14 @@ from txsmtpconn.session.client.tables import (
     effect,
     row,
 )
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.wire.errors import LocalProtocolError
-from txsmtpconn.wire.limits import ReplyLimits
 
 
 @pytest.mark.parametrize(("state", "verb"), list(itertools.product(State, Verb)))
 def test_only_what_the_table_allows_may_leave(state: State, verb: Verb) -> None:
     """In each state, each command leaves or is a local error, just as the table says."""
-    conversation = Conversation(Timeouts(), ReplyLimits(), None)
+    conversation = Conversation(Terms(b"me.test"), None)
     conversation.enter(state)
     if MAY_LEAVE[state][verb]:
         conversation.write(verb, b"X\r\n", Expected.OPERATION, None)

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 from txsmtpconn.errors import ConnectionLostError, DeadlineError, ProtocolError, SMTPError
 from txsmtpconn.session.client.events import Event, OperationEnded
 from txsmtpconn.session.client.flights import AWAITED, Awaited, Flight, Phrase, Phrases
-from txsmtpconn.session.client.policy import Timeouts
 from txsmtpconn.session.client.tables import (
     FIRST_CODE,
     MAY_LEAVE,
@@ -24,12 +23,13 @@ from txsmtpconn.session.client.tables import (
     State,
     Verb,
 )
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import Operation, Transaction
 from txsmtpconn.session.secrets import concealed, without_secrets
 from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
-from txsmtpconn.wire.limits import RECEIVED_EXCERPT, ReplyLimits
+from txsmtpconn.wire.limits import RECEIVED_EXCERPT
 from txsmtpconn.wire.reply import Reply, ReplyParser
 
 _T = TypeVar("_T")
@@ -91,9 +91,9 @@ class Conversation:
     #: Whether the transport still holds octets of ours.
     _undrained = False
 
-    def __init__(self, timeouts: Timeouts, limits: ReplyLimits, trace: Trace | None) -> None:
-        self.timeouts = timeouts
-        self.parser = ReplyParser(limits)
+    def __init__(self, terms: Terms, trace: Trace | None) -> None:
+        self.timeouts = terms.timeouts
+        self.parser = ReplyParser(terms.limits)
         self.trace = trace
         self.events: list[Event] = []
         self.owed: deque[tuple[Awaited, Operation | None, int]] = deque()

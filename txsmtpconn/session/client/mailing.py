@@ -28,9 +28,10 @@ from txsmtpconn.session.client.maildata import (
     render_mark,
     take_chunk,
 )
-from txsmtpconn.session.client.policy import Chunking, Pipelining, Window
+from txsmtpconn.session.client.policy import Chunking, Pipelining
 from txsmtpconn.session.client.rendering import objection
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import Command, Operation, Phase, Transaction
 from txsmtpconn.session.client.verdicts import Verdicts
 from txsmtpconn.wire.limits import RECIPIENTS_LEAST
@@ -63,10 +64,7 @@ class Mailing:
 
     Args:
         conversation: The line to the peer.
-        reply_per_recipient: Whether the end mark is answered for each accepted recipient.
-        pipelining: How far commands may run ahead of replies.
-        chunking: When mail data goes by BDAT.
-        window: How much may be undecided at once.
+        terms: How far commands may run ahead of replies, and how mail data goes.
 
     Attributes:
         active: Transactions begun and not ended, oldest first.
@@ -75,30 +73,23 @@ class Mailing:
         drain_cause: Why nothing more may be begun, in state DRAINING.
     """
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        *,
-        reply_per_recipient: bool,
-        pipelining: Pipelining,
-        chunking: Chunking,
-        window: Window,
-    ) -> None:
+    rendering: Transaction | None = None
+    begun = 0
+    drain_cause: SMTPError | None = None
+    # The transaction begun last, for as long as the peer may think that it is still open.
+    _undecided: Transaction | None = None
+
+    def __init__(self, conversation: Conversation, terms: Terms) -> None:
         self._conversation = conversation
-        self._reply_per_recipient = reply_per_recipient
-        self._pipelining = pipelining
-        self._chunking = chunking
-        self._window = window
+        self._reply_per_recipient = terms.dialect.reply_per_recipient
+        self._pipelining = terms.pipelining
+        self._chunking = terms.chunking
+        self._window = terms.window
         self.active: deque[Transaction] = deque()
-        self.rendering: Transaction | None = None
-        self.begun = 0
-        self.drain_cause: SMTPError | None = None
         self._limits = SessionLimits()
-        # The transaction begun last, for as long as the peer may think that it is still open.
-        self._undecided: Transaction | None = None
         conversation.parts[Mailing] = self
         # The conversation keeps what acts on its replies.
-        Verdicts(conversation, reply_per_recipient=reply_per_recipient, end=self.end)
+        Verdicts(conversation, reply_per_recipient=self._reply_per_recipient, end=self.end)
 
     # -- admission and end -----------------------------------------------------------------
 

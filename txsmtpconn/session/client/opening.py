@@ -10,8 +10,8 @@ from txsmtpconn.session.client.events import Ready, TLSAgreed
 from txsmtpconn.session.client.policy import Security
 from txsmtpconn.session.client.rendering import client_greeting
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import Operation
-from txsmtpconn.session.dialect import Dialect
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.extensions import EMPTY, Extensions
 from txsmtpconn.wire.reply import Reply
@@ -23,38 +23,23 @@ class Opening:
 
     Args:
         conversation: The line to the peer.
-        dialect: Which verb opens the session, and which stands in for it.
-        name: Our name, as it goes on the wire.
-        security: When to turn to TLS.
-        auth_required: Whether HELO, which offers no AUTH, is no way out.
+        terms: Which verb opens the session, under which name, and when to turn to TLS.
 
     Attributes:
         introduction: The XCLIENT behind which the session begins anew, until it has done so.
     """
 
     introduction: Operation | None = None
+    _greeted = False
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        *,
-        dialect: Dialect,
-        name: bytes,
-        security: Security,
-        auth_required: bool,
-    ) -> None:
+    def __init__(self, conversation: Conversation, terms: Terms) -> None:
         self._conversation = conversation
-        self._dialect = dialect
-        self._name = name
-        self._security = security
-        self._auth_required = auth_required
-        self._greeted = False
-        self._hello = client_greeting(dialect.hello, name)
+        self._terms = terms
         conversation.parts[Opening] = self
 
     def connection_made(self) -> None:
         """Await the greeting, behind a TLS handshake where the policy says so."""
-        if self._security is Security.IMPLICIT:
+        if self._terms.security is Security.IMPLICIT:
             self._upgrade()
         else:
             self._await_greeting()
@@ -78,7 +63,7 @@ class Opening:
 
     def _say_hello(self) -> None:
         self._conversation.enter(State.HELLO)
-        self._conversation.write(Verb.HELLO, self._hello, Expected.HELLO, None)
+        self._conversation.write(Verb.HELLO, self._terms.hello, Expected.HELLO, None)
 
     def _upgrade(self) -> None:
         self._conversation.enter(State.UPGRADING)
@@ -98,10 +83,10 @@ class Opening:
     @property
     def _wants_tls(self) -> bool:
         conversation = self._conversation
-        if conversation.secure or self._security is Security.IGNORED:
+        if conversation.secure or self._terms.security is Security.IGNORED:
             return False
         # A middlebox may have cut the offer out: where TLS is required, it is asked for anyway.
-        return self._security is Security.REQUIRED or conversation.extensions.starttls
+        return self._terms.security is Security.REQUIRED or conversation.extensions.starttls
 
     def _is_last_word(self, command: str) -> bool:
         """Tell whether nothing came behind the reply: it would answer what has not been asked."""
@@ -148,23 +133,23 @@ class Opening:
         """RFC 5321 section 3.2: HELO is the way out, where nothing that it lacks is needed."""
         conversation = self._conversation
         needs = None
-        if self._security is Security.REQUIRED and not conversation.secure:
+        if self._terms.security is Security.REQUIRED and not conversation.secure:
             needs = "STARTTLS"
-        elif self._auth_required:
+        elif self._terms.auth_required:
             needs = "AUTH"
-        if self._dialect.fallback is None:
+        if self._terms.dialect.fallback is None:
             self._on_hello_refused(reply, operation, expected)
         elif needs is not None:
             text = f"EHLO failed, and HELO does not support {needs}, which is required"
             conversation.end(ConnectionLostError(text, reply=reply, command="EHLO"))
         elif self._is_last_word("EHLO"):
-            line = client_greeting(self._dialect.fallback, self._name)
+            line = client_greeting(self._terms.dialect.fallback, self._terms.name)
             conversation.write(Verb.HELO, line, Expected.HELO, None)
 
     def _on_hello_refused(
         self, reply: Reply, operation: Operation | None, expected: Expected
     ) -> None:
-        verb = "HELO" if expected is Expected.HELO else self._dialect.hello.decode()
+        verb = "HELO" if expected is Expected.HELO else self._terms.dialect.hello.decode()
         self._conversation.end(ProtocolError(f"{verb} was refused", reply=reply, command=verb))
 
     def _on_tls_agreed(self, reply: Reply, operation: Operation | None, expected: Expected) -> None:
@@ -183,7 +168,7 @@ class Opening:
     def _on_tls_refused(
         self, reply: Reply, operation: Operation | None, expected: Expected
     ) -> None:
-        if self._security is Security.OPPORTUNISTIC:
+        if self._terms.security is Security.OPPORTUNISTIC:
             self._become_ready()
         else:
             error = TLSError("STARTTLS was refused", reply=reply, command="STARTTLS")

@@ -29,8 +29,8 @@ from txsmtpconn.session.client.dialogue import Dialogue
 from txsmtpconn.session.client.events import Event, SessionEnded
 from txsmtpconn.session.client.mailing import Mailing
 from txsmtpconn.session.client.opening import Opening
-from txsmtpconn.session.client.policy import Chunking, Pipelining, Security, Timeouts, Window
 from txsmtpconn.session.client.tables import Effect, Expected, State, Verb
+from txsmtpconn.session.client.terms import Terms
 from txsmtpconn.session.client.transaction import (
     Authenticate,
     Command,
@@ -40,15 +40,9 @@ from txsmtpconn.session.client.transaction import (
     Reset,
     Transaction,
 )
-from txsmtpconn.session.dialect import SMTP, Dialect
 from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.extensions import Extensions
-from txsmtpconn.wire.limits import ReplyLimits
 from txsmtpconn.wire.reply import Reply
-
-_TIMEOUTS: Final = Timeouts()
-_LIMITS: Final = ReplyLimits()
-_WINDOW: Final = Window()
 
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _READY: Final = State.READY
@@ -64,49 +58,15 @@ class ClientSession:
     """One client conversation, from the connection to its end.
 
     Args:
-        name: Our name for EHLO, as it goes on the wire: a domain or an address literal.
-        dialect: SMTP, submission or LMTP.
-        security: When to turn to TLS.
-        auth_required: Whether the session is worth nothing without AUTH, so that HELO, which
-            offers none, is no way out.
-        timeouts: The deadlines.
-        pipelining: How far commands may run ahead of replies.
-        chunking: When mail data goes by BDAT.
-        window: How much may be undecided at once.
-        limits: How much of a reply is taken in.
+        terms: What it was told.
         trace: Sees each line; None costs nothing.
     """
 
-    def __init__(
-        self,
-        *,
-        name: bytes,
-        dialect: Dialect = SMTP,
-        security: Security = Security.OFFERED,
-        auth_required: bool = False,
-        timeouts: Timeouts | None = None,
-        pipelining: Pipelining = Pipelining.FULL,
-        chunking: Chunking = Chunking.AUTO,
-        window: Window | None = None,
-        limits: ReplyLimits | None = None,
-        trace: Trace | None = None,
-    ) -> None:
-        conversation = Conversation(timeouts or _TIMEOUTS, limits or _LIMITS, trace)
+    def __init__(self, terms: Terms, trace: Trace | None = None) -> None:
+        conversation = Conversation(terms, trace)
         self._conversation = conversation
-        self._opening = Opening(
-            conversation,
-            dialect=dialect,
-            name=name,
-            security=security,
-            auth_required=auth_required,
-        )
-        self._mailing = Mailing(
-            conversation,
-            reply_per_recipient=dialect.reply_per_recipient,
-            pipelining=pipelining,
-            chunking=chunking,
-            window=window or _WINDOW,
-        )
+        self._opening = Opening(conversation, terms)
+        self._mailing = Mailing(conversation, terms)
         self.admitted = self._mailing.admitted  # which recipients it may still have (RFC 9422)
         # What has not been begun, in the order of the calls.
         self._queue: deque[Operation] = deque()
