@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from txsmtpconn.client.line import Line
 from txsmtpconn.errors import ConnectionLostError, ProtocolError, SMTPError
 from txsmtpconn.net.cancelled import SendCancelled
-from txsmtpconn.session.client.transaction import Operation
+from txsmtpconn.session.client.transaction import Operation, Quit
 from txsmtpconn.wire.reply import Reply
 
 _T = TypeVar("_T")
@@ -71,6 +71,34 @@ class Call(Generic[_T]):
             # Its end is known and about to be acted on, further out.
             self._operation.tag = None
             self.fail(cause)
+
+
+class Farewell:
+    """QUIT in its turn, which nobody can take back.
+
+    Args:
+        line: Where it goes.
+        over: Called when there is nothing more to wait for, for whatever reason.
+    """
+
+    def __init__(self, line: Line, over: Callable[[None], object]) -> None:
+        self._line = line
+        self._over = over
+
+    def start(self) -> bool:
+        """Submit the operation."""
+        operation = Quit()
+        operation.tag = self
+        self._line.take(self._line.session.submit(operation))
+        return True
+
+    def fail(self, cause: SMTPError) -> None:
+        """The session has ended in another way."""
+        self._over(None)
+
+    def operation_ended(self, reply: Reply | None, error: SMTPError | None) -> None:
+        """Take what became of the operation, which is all the same."""
+        self._over(None)
 
 
 def expect_success(command: str) -> Callable[[Reply | None], Reply | SMTPError]:

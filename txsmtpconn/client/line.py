@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -118,12 +118,12 @@ class Line:
         if self._acting:
             # Made while acting on an earlier input, whose call writes.
             for event in events:
-                self._act(event)
+                self._ACTS[type(event)](self, event)
             return
         self._acting = True
         try:
             for event in events:
-                self._act(event)
+                self._ACTS[type(event)](self, event)
         finally:
             self._acting = False
         self.flush()
@@ -190,42 +190,40 @@ class Line:
             if not turn.start():
                 self._holder = turn
 
-    # -- outputs
+    # -- events: an operation without a tag belongs to a call that has been answered already
 
-    def _act(self, event: Event) -> None:
-        # An operation without a tag belongs to a call that has been answered already.
-        tag: Any
-        if isinstance(event, TransactionEnded):
-            tag = event.transaction.tag
-            if tag is not None:
-                tag.transaction_ended()
-            return
-        match event:
-            case OperationEnded(operation, reply, error):
-                tag, operation.tag = operation.tag, None
-                if tag is not None:
-                    tag.operation_ended(reply, error)
-            case ChallengeReceived(operation) | WordsAnswered(operation):
-                tag = operation.tag
-                if tag is not None:
-                    tag.dialogue_event(event)
-            case BodyWanted(transaction) | BodyUnwanted(transaction) | MarkDue(transaction):
-                tag = transaction.tag
-                if tag is not None:
-                    tag.body_event(event)
-            case TLSAgreed():
-                self._owner.start_tls()
-            case Ready():
-                self._on_ready()
-            case SessionEnded(cause):
-                self._on_session_ended(cause)
+    def _on_transaction_ended(self, event: TransactionEnded) -> None:
+        tag: Any = event.transaction.tag
+        if tag is not None:
+            tag.transaction_ended()
 
-    def _on_ready(self) -> None:
+    def _on_operation_ended(self, event: OperationEnded) -> None:
+        operation = event.operation
+        tag: Any = operation.tag
+        operation.tag = None
+        if tag is not None:
+            tag.operation_ended(event.reply, event.error)
+
+    def _on_dialogue_event(self, event: ChallengeReceived | WordsAnswered) -> None:
+        tag: Any = event.operation.tag
+        if tag is not None:
+            tag.dialogue_event(event)
+
+    def _on_body_event(self, event: BodyWanted | BodyUnwanted | MarkDue) -> None:
+        tag: Any = event.transaction.tag
+        if tag is not None:
+            tag.body_event(event)
+
+    def _on_tls_agreed(self, _: TLSAgreed) -> None:
+        self._owner.start_tls()
+
+    def _on_ready(self, _: Ready) -> None:
         self._open = True
         self._owner.session_ready()
         self._advance()
 
-    def _on_session_ended(self, cause: SMTPError | None) -> None:
+    def _on_session_ended(self, event: SessionEnded) -> None:
+        cause = event.cause
         self.over = True
         # Calls that come later are refused by the session itself.
         self._open = True
@@ -236,6 +234,22 @@ class Line:
             turns.appendleft(holder)
         for turn in turns:
             turn.fail(cause or QUIT)
+
+    #: What is done about each kind of event.
+    _ACTS: Final[dict[type[Event], Callable[[Line, Any], None]]] = {
+        TransactionEnded: _on_transaction_ended,
+        OperationEnded: _on_operation_ended,
+        ChallengeReceived: _on_dialogue_event,
+        WordsAnswered: _on_dialogue_event,
+        BodyWanted: _on_body_event,
+        BodyUnwanted: _on_body_event,
+        MarkDue: _on_body_event,
+        TLSAgreed: _on_tls_agreed,
+        Ready: _on_ready,
+        SessionEnded: _on_session_ended,
+    }
+
+    # -- outputs
 
     def flush(self) -> None:
         """Write what may leave now, and arm the deadline."""

@@ -12,9 +12,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
-from twisted.python.failure import Failure
 
 #: Pieces that one system call takes, on every system (IOV_MAX is 1,024 on most).
 _MOST_PIECES = 1000
@@ -61,7 +60,7 @@ class Outlet:
         """Close the connection, behind all that was written."""
         transport = self.transport
         if self._is_free and transport.connected:
-            transport.connectionLost(Failure(CONNECTION_DONE))
+            transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()
 

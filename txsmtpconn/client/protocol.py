@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsmtpconn.client.authentication import Login
-from txsmtpconn.client.calls import Call, expect_success
+from txsmtpconn.client.calls import Call, Farewell, expect_success
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.introducing import introducing
 from txsmtpconn.client.line import QUIT, Line, abort
@@ -44,7 +44,7 @@ from txsmtpconn.net.tls import Guarded, has_finished_handshake
 from txsmtpconn.net.transcript import Transcript, logger_for, next_session_id
 from txsmtpconn.outcome import SendResult
 from txsmtpconn.session.client.session import ClientSession
-from txsmtpconn.session.client.transaction import Noop, Operation, Quit, Reset
+from txsmtpconn.session.client.transaction import Noop, Operation, Reset
 from txsmtpconn.wire.attributes import Attributes
 from txsmtpconn.wire.extensions import Extensions
 from txsmtpconn.wire.reply import Reply
@@ -70,10 +70,11 @@ class SMTPConnection(Protocol):
 
     _handshaking = False
     _closing = False
-    _quitting = False
     _ended = False
     _cause: SMTPError | None = None
     _producing = False
+    # Who wait for QUIT, once somebody has asked for it.
+    _quits: Waiters[None] | None = None
 
     def __init__(
         self, reactor: Any, options: ConnectionOptions, *, clock: IReactorTime | None = None
@@ -93,7 +94,6 @@ class SMTPConnection(Protocol):
             self._line.note = partial(logger.info, session_id=self.id)
         self._ready: Waiters[None] = Waiters()
         self._closed: Waiters[None] = Waiters()
-        self._quits: Waiters[None] = Waiters()
 
     # -- what the connection is
 
@@ -272,11 +272,11 @@ class SMTPConnection(Protocol):
         """
         if self._ended:
             return succeed(None)
-        deferred = self._quits.wait()
-        if self._quitting:
-            return deferred
-        self._quitting = True
-        self._call(Quit(), lambda _: None).addBoth(lambda _: self._quits.fire(None))
+        if self._quits is not None:
+            return self._quits.wait()
+        quits = self._quits = Waiters()
+        deferred = quits.wait()
+        self._line.enter(Farewell(self._line, quits.fire))
         return deferred
 
     def close(self) -> None:
@@ -402,7 +402,8 @@ class SMTPConnection(Protocol):
             self._close_transport(transport, cause)
         self._note("{session_id} ended: {reason}", reason=str(cause or "quit"))
         self._ready.fail(cause or QUIT)
-        self._quits.fire(None)
+        if self._quits is not None:
+            self._quits.fire(None)
         if transport is None:
             self._closed.fire(None)
 

@@ -7,7 +7,6 @@ lost on the way to a log or a bounce; it is decoded when somebody asks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NoReturn
 
 from txsmtpconn.wire.enhanced import EnhancedStatusCode, split_status_code
@@ -176,8 +175,7 @@ def _remember(octets: bytes, reply: Reply) -> None:
 class ReplyParser:
     """Turn octets into replies, however they were cut.
 
-    Feed with :meth:`receive_data`, then go through :meth:`replies`, or call
-    :meth:`next_reply` until it gives None.
+    Feed with :meth:`receive_data`, then call :meth:`next_reply` until it gives None.
     A line ends in CRLF or in a bare LF; a CR alone is text. An error is final: it is
     raised by that call and by each later one, and further octets are not kept.
 
@@ -241,33 +239,20 @@ class ReplyParser:
         Raises:
             RemoteProtocolError: what came is not a reply, or is over a limit.
         """
-        return next(self.replies(), None)
-
-    def replies(self) -> Iterator[Reply]:
-        """Give each whole reply; none is looked at before it is asked for.
-
-        Raises:
-            RemoteProtocolError: what came is not a reply, or is over a limit.
-        """
-        while True:
-            buffer = self._buffer
-            start = self._at
-            # Nearly every reply is one line with text, whole, and begins where a line may.
-            end = buffer.find(b"\n", start) + 1
-            if 4 < end - start <= self._line and not self._held:
-                line = buffer[start:end]
-                reply = _heard.get(line) or _single(line)
-                if reply is not None:
-                    self._at = end
-                    self._blanks = 0
-                    yield reply
-                    continue
-            elif start == len(buffer) and self._failure is None:
-                return
-            reply = self._last() or self._assemble()
-            if reply is None:
-                return
-            yield reply
+        buffer = self._buffer
+        start = self._at
+        # Nearly every reply is one line with text, whole, and begins where a line may.
+        end = buffer.find(b"\n", start) + 1
+        if 4 < end - start <= self._line and not self._held:
+            line = buffer[start:end]
+            reply = _heard.get(line) or _single(line)
+            if reply is not None:
+                self._at = end
+                self._blanks = 0
+                return reply
+        elif start == len(buffer) and self._failure is None:
+            return None
+        return self._last() or self._assemble()
 
     def repeats(self, reply: Reply, most: int) -> int:
         """Pass over replies that repeat the one just given, octet for octet; return how many.

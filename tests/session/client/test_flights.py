@@ -139,9 +139,9 @@ def test_a_server_that_never_repeats_itself_is_not_listened_to_for_long() -> Non
     flight = flights.Flight((Verb.MAIL, Expected.MAIL))
     for reply in (Reply.of(250, "yes"), Reply.of(550, "no")):
         phrases.hear(flight.awaited, reply)
-        assert phrases.get(flight.awaited) is None
+        assert phrases.known.get(flight.awaited) is None
     for number in range(1, flights._LESSONS.stop + 1):
         phrases.hear(flight.awaited, Reply.of(250, str(number)))
-    phrase = phrases.get(flight.awaited)
+    phrase = phrases.known.get(flight.awaited)
     assert phrase is not None
     assert phrase[0] == b"250 %d\r\n" % (flights._LESSONS.stop - 3)

@@ -8,7 +8,7 @@ serves; the table in ``session.client.tables`` says what the reply then does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Final, TypeVar
 
@@ -24,7 +24,7 @@ from txsmtpconn.session.client.tables import (
     Verb,
 )
 from txsmtpconn.session.client.terms import Terms
-from txsmtpconn.session.client.transaction import Operation, Transaction
+from txsmtpconn.session.client.transaction import Operation, Phase, Transaction
 from txsmtpconn.session.secrets import concealed, without_secrets
 from txsmtpconn.session.trace import Direction, Trace
 from txsmtpconn.wire.errors import LocalProtocolError, RemoteProtocolError
@@ -37,8 +37,8 @@ _T = TypeVar("_T")
 _MARK_AWAITED: Final = AWAITED[Expected.MARK]
 
 #: An Enum's attributes are dear to look up; what every read needs stands here.
-_READY: Final = State.READY
 _CLOSED: Final = State.CLOSED
+_BODY: Final = Phase.BODY
 
 #: Who carries each ``Effect`` out: a class among a session's parts, and its method, which takes the
 #: reply, the operation and what the reply answered. One table for all sessions: to bind the methods
@@ -245,15 +245,16 @@ class Conversation:
         self._activity = now
         parser, owed, parts, trace = self.parser, self.owed, self.parts, self.trace
         parser.receive_data(data)
-        replies = self._replies() if self.secrets else parser.replies()
+        next_reply = self._next_unquoted if self.secrets else parser.next_reply
+        phrases = self._phrases.known
         try:
             while self.state is not _CLOSED:
-                if owed:
-                    phrase = self._phrases.get(owed[0][0])
+                if phrases and owed:
+                    phrase = phrases.get(owed[0][0])
                     if phrase is not None and parser.skip(phrase[0]):
                         self._take_phrase(phrase, now)
                         continue
-                reply = next(replies, None)
+                reply = next_reply()
                 if reply is None:
                     return
                 self.last_reply = reply
@@ -315,10 +316,12 @@ class Conversation:
         self.unanswered -= sum([take()[2] for _ in range(count)])
         return count
 
-    def _replies(self) -> Iterator[Reply]:
-        """Give the replies to a dialogue, a challenge as it came and others without our secrets."""
-        for reply in self.parser.replies():
-            yield reply if reply.code == 334 else without_secrets(reply, self.secrets)
+    def _next_unquoted(self) -> Reply | None:
+        """Give the next reply to a dialogue: a challenge as it came, others without our secrets."""
+        reply = self.parser.next_reply()
+        if reply is None or reply.code == 334:
+            return reply
+        return without_secrets(reply, self.secrets)
 
     def readable(self, octets: bytes) -> str:
         """Return what an error may show of octets that are no reply."""
@@ -374,13 +377,13 @@ class Conversation:
             self._undrained = False
             self._activity = self._progress = now
 
-    def deadline(self, *, streaming: bool) -> tuple[float, str] | None:
+    def deadline(self, rendering: Transaction | None) -> tuple[float, str] | None:
         """Return the next deadline and the name of its timeout; None while nothing can be late.
 
         Args:
-            streaming: Whether a streamed body is running.
+            rendering: The transaction of which something has still to leave.
         """
-        name = self.running_timeout(streaming=streaming)
+        name = self.running_timeout(rendering)
         if name is None:
             return None
         timeouts = self.timeouts
@@ -394,17 +397,17 @@ class Conversation:
         due = since + float(getattr(timeouts, name))
         return (due, name) if due <= inactive else (inactive, "inactivity")
 
-    def running_timeout(self, *, streaming: bool) -> str | None:
+    def running_timeout(self, rendering: Transaction | None) -> str | None:
         """Return the name of the timeout that runs now, beside that for inactivity."""
-        state = self.state
-        if state is not _READY:
-            if state is _CLOSED or state is State.CONNECTING:
-                return None
-            if state is State.UPGRADING:
-                return "tls"
         if self.owed:
             name = self.owed[0][0].timeout
             return "block" if name == "mark" and self._undrained else name
+        state = self.state
+        if state is State.UPGRADING:
+            return "tls"
+        if state is _CLOSED or state is State.CONNECTING:
+            return None
+        streaming = rendering is not None and rendering.phase is _BODY
         return "block" if streaming else "inactivity"
 
     def expired(self, name: str) -> DeadlineError:

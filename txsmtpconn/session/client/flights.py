@@ -99,18 +99,19 @@ class Phrases:
 
     Most servers say the same to RSET, MAIL, RCPT and DATA as long as they take them. A server that
     never repeats itself is not listened to for long.
+
+    Attributes:
+        known: The phrases, by what begins the flight that each answers.
     """
 
-    __slots__ = ("_flights", "_heard", "_known", "get")
+    __slots__ = ("_flights", "_heard", "known")
 
     def __init__(self) -> None:
         # How many were answered in words not known by then.
         self._flights = 0
         # What has been heard of the flight that is being answered.
         self._heard: list[Step] = []
-        # By what begins a flight.
-        self._known: dict[Awaited, Phrase] = {}
-        self.get = self._known.get
+        self.known: dict[Awaited, Phrase] = {}
 
     def hear(self, awaited: Awaited, reply: Reply) -> None:
         """Take note of one reply to a flight."""
@@ -126,7 +127,7 @@ class Phrases:
             replies = [each for _, each, _ in heard]
             if all(map(_is_plain, replies)):
                 octets = b"".join([b"%d %b\r\n" % (each.code, each.octets[0]) for each in replies])
-                self._known[flight.awaited] = octets, tuple(heard), awaited.rest
+                self.known[flight.awaited] = octets, tuple(heard), awaited.rest
 
 
 def _is_plain(reply: Reply) -> bool:

@@ -36,7 +36,6 @@ from txsmtpconn.session.client.transaction import (
     Command,
     Operation,
     OwnWords,
-    Phase,
     Reset,
     Transaction,
 )
@@ -46,7 +45,10 @@ from txsmtpconn.wire.reply import Reply
 
 # An Enum's attributes are dear to look up; what every message needs stands here.
 _READY: Final = State.READY
-_BODY: Final = Phase.BODY
+_CLOSED: Final = State.CLOSED
+_DRAINING: Final = State.DRAINING
+#: Where nothing may come from the peer, or nothing of it counts any more.
+_DEAF: Final = (State.CONNECTING, State.UPGRADING, State.CLOSED)
 #: Where the peer's extensions are known for good.
 _OPEN: Final = (State.READY, State.AUTHENTICATING)
 #: Where nothing more is taken.
@@ -144,16 +146,13 @@ class ClientSession:
     def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
         """The peer sent octets."""
         conversation = self._conversation
-        state = conversation.state
-        if state is _READY:
+        if conversation.state not in _DEAF:
             conversation.receive_data(data, now)
-        elif state is State.CLOSED:
+        elif conversation.state is _CLOSED:
             return ()
-        elif state is State.UPGRADING or state is State.CONNECTING:
+        else:
             text = "the server sent something before TLS was established"
             conversation.end(ProtocolError(text, command="STARTTLS"))
-        else:
-            conversation.receive_data(data, now)
         return self._report()
 
     def connection_lost(self, cause: SMTPError | None, now: float) -> Sequence[Event]:
@@ -301,16 +300,11 @@ class ClientSession:
         it need not be armed anew before it fires.
         """
         conversation = self._conversation
-        name = conversation.running_timeout(streaming=self._streaming)
+        name = conversation.running_timeout(self._mailing.rendering)
         return inf if name is None else getattr(conversation.timeouts, name)
 
     def _deadline(self) -> tuple[float, str] | None:
-        return self._conversation.deadline(streaming=self._streaming)
-
-    @property
-    def _streaming(self) -> bool:
-        transaction = self._mailing.rendering
-        return transaction is not None and transaction.phase is _BODY
+        return self._conversation.deadline(self._mailing.rendering)
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -319,10 +313,10 @@ class ClientSession:
         conversation = self._conversation
         state = conversation.state
         if state is not _READY:
-            if state is State.CLOSED and not self._ended:
+            if state is _CLOSED and not self._ended:
                 self._ended = True
                 self._end_all(conversation.cause)
-            elif state is State.DRAINING and self._queue:
+            elif state is _DRAINING and self._queue:
                 self._refuse_waiting(self._mailing.drain_cause)
         events = conversation.events
         if not events:
