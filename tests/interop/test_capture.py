@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
@@ -299,17 +300,88 @@ def test_many_threads_share_one_process(running: CaptureProcess) -> None:
     assert len({rule.number for rule in rules}) == 8
 
 
+def test_other_threads_need_not_wait_for_one_that_waits(running: CaptureProcess) -> None:
+    """As in asyncio, where the thread of the event loop goes on while another waits for a mail."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(running.wait_for, 1, 20)
+        rule = running.reject("MAIL", times=1)
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            send_by_smtplib(running)
+        assert running.hits(rule) == 1
+        assert not waiting.done()
+        send_by_smtplib(running)
+        assert len(waiting.result()) == 1
+
+
+class Interrupted(Exception):
+    """What a signal handler raises: Ctrl-C does, and plugins that end tests which take too long."""
+
+
+def test_who_is_interrupted_leaves_no_answer_behind(running: CaptureProcess) -> None:
+    """The answer to what he has asked is not taken for one to what is asked next."""
+
+    def interrupt(*arguments: object) -> None:
+        raise Interrupted
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupted):
+            running.wait_for(1, 20)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    send_by_smtplib(running)  # and so there is an answer now
+    assert [message.subject for message in running.messages] == ["Grüße"]
+    assert running.hits(running.reject("MAIL")) == 0
+    running.clear()
+    assert running.messages == []
+
+
+def test_whoever_was_forked_has_no_part_in_it() -> None:
+    """He can neither ask nor end it, and that he has the pipe open does not keep it alive."""
+    refused, refusing = os.pipe()
+    with CaptureServer.running() as server:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads, as we know
+            child = os.fork()
+        if child == 0:
+            try:
+                server.wait_for(0)
+            except RuntimeError as error:
+                server.stop()
+                os.write(refusing, str(error).encode())
+                signal.pause()
+            finally:
+                os._exit(1)
+        os.close(refusing)
+        try:
+            assert b"belongs to the process that has started it" in os.read(refused, 100)
+            assert server.messages == []
+            process = server._process
+            assert process is not None
+            server.stop()
+            assert process.returncode == 0
+        finally:
+            os.close(refused)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "error", "message"),
     [
-        ({"tls": "maybe"}, "'starttls' or 'implicit'"),
-        ({"max_size": object()}, "cannot be told to another process"),
+        ({"tls": "maybe"}, ConfigError, "'starttls' or 'implicit'"),
+        ({"max_size": object()}, ConfigError, "cannot be told to another process"),
+        ({"port": 25}, TypeError, "'port'"),
     ],
 )
-def test_a_wrong_option_ends_the_process(options: dict[str, Any], message: str) -> None:
+def test_a_wrong_option_ends_the_process(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
     """The error is the one of `CaptureServer`, and no process is left."""
     process = CaptureServer.running(**options)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(error, match=message):
         process.start()
     with pytest.raises(RuntimeError, match="not running"):
         process.wait_for(1)
@@ -317,7 +389,7 @@ def test_a_wrong_option_ends_the_process(options: dict[str, Any], message: str) 
 
 def test_the_process_ends_in_order(tmp_path: Path) -> None:
     """Interrupts are not for it; its files, its socket and itself are gone at the end."""
-    with CaptureServer.running(tls="starttls", path=str(tmp_path / "smtp")) as server:
+    with CaptureServer.running(tls="starttls", path=tmp_path / "smtp") as server:
         process = server._process
         assert process is not None
         os.kill(process.pid, signal.SIGINT)

@@ -453,6 +453,27 @@ def test_waiting_in_vain_tells_what_came(stage: Stage) -> None:
         assert part in text
 
 
+def test_nobody_waits_for_a_server_that_does_not_run(stage: Stage) -> None:
+    """What has come is there all the same; for more, the failure says at once what is missing."""
+    server = stage.server = CaptureServer(network=stage.network)
+    missing = failure_result_of(server.wait_for(1), MissingMessages)
+    assert "1 message expected, and the server does not run; none came" in str(missing)
+    stage.network.result_of(server.start())
+    stage.says(stage.hand(), WHOLE)
+    stage.network.result_of(server.stop())
+    assert success_result_of(server.wait_for(1)) == server.messages
+    failure_result_of(server.wait_for(2), MissingMessages)
+    assert stage.network.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("1",), (None,), (-1,), (1.5,), (1, -1), (1, "2"), (1, None), (1, float("inf"))]
+)
+def test_waiting_for_what_is_no_number_fails(stage: Stage, arguments: Any) -> None:
+    """By the Deferred, as all that can fail."""
+    failure_result_of(stage.begin().wait_for(*arguments), ConfigError)
+
+
 def test_who_waits_can_give_up(stage: Stage) -> None:
     """Cancelling harms nobody else who waits."""
     server = stage.begin()
@@ -586,6 +607,10 @@ def test_a_result_that_does_not_come_shows_the_conversation(stage: Stage) -> Non
         ({"max_size": -1}, "max_size"),
         ({"path": "/tmp/x"}, "not in memory"),
         ({"network": None, "address": "mx.test:25"}, "in a network"),
+        ({"users": "shop"}, "passwords by name"),
+        ({"users": {"shop": 7}}, "both of them text"),
+        ({"tls": "starttls", "tls_cert_file": "mine.pem"}, "leave it out"),
+        ({"tls": "implicit", "implicit_tls": False}, "leave it out"),
     ],
 )
 def test_wrong_options_are_told_at_once(options: dict[str, Any], message: str) -> None:

@@ -73,6 +73,15 @@ def test_a_transcript_must_say_who_speaks():
     """A line without C: or S: is a mistake of the test, told at once."""
     with pytest.raises(ValueError, match="begins with C: or S:"):
         transcript("220 hello")
+    with pytest.raises(ValueError, match="role is 'server' or 'client', not 'S'"):
+        ScriptedPeer.from_transcript("S: 220 hello", role="S")
+
+
+@pytest.mark.parametrize("step", ["220 hello", [send("220 hello")], send])
+def test_what_is_no_step_is_refused(step):
+    """It could only be passed over, and then any conversation would be as the script says."""
+    with pytest.raises(TypeError, match="a step is what"):
+        ScriptedPeer(send("220 hello"), step)
 
 
 def test_a_difference_is_found_at_the_first_wrong_octet():

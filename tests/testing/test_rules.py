@@ -163,6 +163,17 @@ def test_a_refusal_as_one_likes_it(book: Book) -> None:
         (lambda book: book.delay("RCPT", seconds=0), "more than 0 seconds"),
         (lambda book: book.delay("RCPT", seconds=float("nan")), "more than 0 seconds"),
         (lambda book: book.drop("RCPT", taken=True), "no message is there"),
+        (lambda book: book.reject(rcpt=""), "no recipient"),
+        (lambda book: book.reject(rcpt=["b@b.test"]), "rcpt is text"),
+        (lambda book: book.reject(user=7), "user is text"),
+        (lambda book: book.reject(7), "about 7"),
+        (lambda book: book.reject("RCPT", text=7), "is text, not 7"),
+        (lambda book: book.reject("RCPT", times="2"), "not '2' times"),
+        (lambda book: book.reject("RCPT", times=1.5), r"not 1\.5 times"),
+        (lambda book: book.reject("RCPT", probability="1"), "a probability"),
+        (lambda book: book.reject("CONTENT", after="8"), "'8' octets"),
+        (lambda book: book.delay("RCPT", seconds="2"), "more than 0 seconds"),
+        (lambda book: book.delay("RCPT", seconds=1, up_to="2"), "1 to '2' seconds"),
     ],
 )
 def test_what_could_never_strike_is_refused(book: Book, make: Any, message: str) -> None:

@@ -62,7 +62,8 @@ def verb_named(name: str) -> str:
     Raises:
         ConfigError: There is no such verb.
     """
-    verb = _SAME_AS.get(name.upper(), name.upper())
+    verb = name.upper() if isinstance(name, str) else ""
+    verb = _SAME_AS.get(verb, verb)
     if verb not in VERBS:
         raise ConfigError(f"no rule can be about {name!r}: it is one of {', '.join(VERBS)}")
     return verb
@@ -92,6 +93,8 @@ class Reject:
             status = EnhancedStatusCode.parse(self.enhanced)
             if status is None or status.klass != self.code // 100:
                 raise ConfigError(f"{self.enhanced!r} is no enhanced status code of {self.code}")
+        if not isinstance(self.text, str):
+            raise ConfigError(f"the text of a refusal is text, not {self.text!r}")
         try:
             self.reply.encode()
         except LocalProtocolError as error:
@@ -148,9 +151,11 @@ class Delay:
     up_to: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds < math.inf:
+        if not (_is_number(self.seconds) and 0 < self.seconds < math.inf):
             raise ConfigError(f"a delay lasts more than 0 seconds, not {self.seconds!r}")
-        if self.up_to is not None and not self.seconds <= self.up_to < math.inf:
+        if self.up_to is not None and not (
+            _is_number(self.up_to) and self.seconds <= self.up_to < math.inf
+        ):
             raise ConfigError(f"a delay from {self.seconds!r} to {self.up_to!r} seconds is none")
 
     def settled(self, dice: Random) -> Delay:
@@ -217,16 +222,25 @@ class Rule:
     def __post_init__(self) -> None:
         object.__setattr__(self, "verb", verb_named(self.verb))
         for name, verbs in KNOWN_AT.items():
-            if getattr(self, name) is not None and self.verb not in verbs:
-                raise ConfigError(f"{name} is not known at {self.verb}")
-        if self.times is not None and self.times < 1:
-            raise ConfigError(f"a rule holds once or more often, not {self.times} times")
-        if not 0 < self.probability <= 1:
+            self._check_pattern(name, getattr(self, name), verbs)
+        if self.times is not None and not (type(self.times) is int and self.times >= 1):
+            raise ConfigError(f"a rule holds once or more often, not {self.times!r} times")
+        if not (_is_number(self.probability) and 0 < self.probability <= 1):
             raise ConfigError(f"a probability is above 0 and at most 1, not {self.probability!r}")
-        if self.after and (self.verb != "CONTENT" or self.after < 0):
-            raise ConfigError(f"no {self.after} octets of mail data come before {self.verb}")
+        if type(self.after) is not int or self.after < 0 or (self.after and self.verb != "CONTENT"):
+            raise ConfigError(f"no {self.after!r} octets of mail data come before {self.verb}")
         if isinstance(self.effect, Drop) and self.effect.taken and self.verb != "MESSAGE":
             raise ConfigError(f"no message is there to be taken at {self.verb}")
+
+    def _check_pattern(self, name: str, pattern: object, verbs: Collection[str]) -> None:
+        if pattern is None:
+            return
+        if not isinstance(pattern, str):
+            raise ConfigError(f"{name} is text, one rule for each, not {pattern!r}")
+        if self.verb not in verbs:
+            raise ConfigError(f"{name} is not known at {self.verb}")
+        if name == "rcpt" and not pattern:
+            raise ConfigError("no recipient is called ''")
 
     def concerns(self, verb: str, who: Mapping[str, Collection[str]]) -> bool:
         """Tell whether the rule is about this verb and these people.
@@ -269,6 +283,10 @@ class Rule:
         often = "" if self.times is None else f", {self.times} times"
         about = f" ({', '.join(whom)})" if whom else ""
         return f"at {self.verb}{about}: {self.effect}{chance}{often}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def fits(pattern: str, value: str) -> bool:

@@ -13,12 +13,13 @@ It listens on a port of the loopback interface that was free, on a unix socket, 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamClientEndpoint
 
@@ -97,6 +98,11 @@ class CaptureServer(Ruled):
             raise ConfigError("a unix socket is not in memory")
         if network is None and address is not None:
             raise ConfigError("an address is in a network in memory; sockets have a port or a path")
+        if tls is not None and options.keys() & {"tls_cert_file", "tls_key_file", "implicit_tls"}:
+            raise ConfigError(
+                "tls has a certificate made: with one of your own leave it out, and say"
+                " implicit_tls where TLS comes first"
+            )
         self.messages: list[CapturedMessage] = []
         self.host = _LOOPBACK if path is None else str(path)
         self.port = 0
@@ -105,7 +111,7 @@ class CaptureServer(Ruled):
         self._address = address or DEFAULT_NAME
         self._reactor = reactor
         self._tls = tls
-        self._users = None if users is None else dict(users)
+        self._users = _passwords(users)
         self._path = path
         self._options = {
             "name": _NAME,
@@ -277,12 +283,20 @@ class CaptureServer(Ruled):
 
         Returns:
             Fires with the first `count` messages. Fails with `MissingMessages`, which tells what
-            came and what was said.
+            came and what was said, also at once where the server does not run; with `ConfigError`
+            where these are no numbers.
         """
+        return maybeDeferred(self._wait_for, count, timeout)
+
+    def _wait_for(self, count: int, timeout: float) -> Deferred[list[CapturedMessage]]:
+        if type(count) is not int or count < 0:
+            raise ConfigError(f"so many messages cannot be waited for: {count!r}")
+        if not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf:
+            raise ConfigError(f"a timeout is a number of seconds, not {timeout!r}")
         if len(self.messages) >= count:
-            fired: Deferred[list[CapturedMessage]] = Deferred()
-            fired.callback(self.messages[:count])
-            return fired
+            return succeed(self.messages[:count])
+        if self._listening is None:
+            raise self._missing(count, "and the server does not run")
         waiting = _Waiting(count, self._missing, self._waiting.remove)
         waiting.call = self._clock.callLater(timeout, waiting.fail, f"within {timeout:g} s")
         self._waiting.append(waiting)
@@ -322,6 +336,16 @@ class CaptureServer(Ruled):
     def _report(self, wanted: str | None = None) -> str:
         wanted = wanted or f"a capture server listens on {self._address}"
         return report(wanted, self.messages, self.sessions, str(self._rules))
+
+
+def _passwords(users: Mapping[str, str] | None) -> dict[str, str] | None:
+    if users is None:
+        return None
+    if not isinstance(users, Mapping):
+        raise ConfigError("users are passwords by name")
+    if not all(isinstance(word, str) for pair in users.items() for word in pair):
+        raise ConfigError("users are passwords by name, both of them text")
+    return dict(users)
 
 
 class _Waiting:

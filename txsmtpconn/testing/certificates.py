@@ -97,8 +97,9 @@ class CertificateZoo:
         self.other_ca = directory / "otherca.pem"
 
     @classmethod
-    def make(cls, directory: Path, kinds: Iterable[str] = KINDS) -> CertificateZoo:
+    def make(cls, directory: str | Path, kinds: Iterable[str] = KINDS) -> CertificateZoo:
         """Write the authorities and certificates of these kinds into a directory."""
+        directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         zoo = cls(directory)
         authorities = {name: _authority(name) for name in ("ca", "otherca")}

@@ -1,8 +1,8 @@
 """The other end of `CaptureProcess`: a capture server that answers requests on a pipe.
 
-A request is a line of JSON, ``{"call": ..., "arguments": {...}}``; so is its answer,
-``{"result": ...}`` or ``{"error": ..., "kind": ...}``. The end of the input is the end of the
-process.
+`testing.pipe` describes requests; an answer has a ``result``, or an ``error`` and its ``kind``. One
+request waits for no other. The end of the input is the end of the process, and so is the call
+``end``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST = 16 * 1024 * 1024
 
 
 class Requests(LineOnlyReceiver):
-    """Answers requests about one server, in order.
+    """Answers requests about one server.
 
     Args:
         reactor: Where the server lives; it is stopped at the end of the input.
@@ -42,8 +42,12 @@ class Requests(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Answer a request when its result is there."""
-        answering = Deferred.fromCoroutine(self._answer(json.loads(line)))
-        answering.addErrback(_told).addCallback(self._send)
+        request = json.loads(line)
+        if request["call"] == "end":
+            self._transport.loseConnection()
+            return
+        answering = Deferred.fromCoroutine(self._answer(request))
+        answering.addErrback(_told).addCallback(self._send, request["number"])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End in order."""
@@ -86,8 +90,9 @@ class Requests(LineOnlyReceiver):
                 return server.clear_rules()
         raise ValueError(f"there is no call {call!r}")
 
-    def _send(self, answer: dict[str, Any]) -> None:
+    def _send(self, answer: dict[str, Any], number: int) -> None:
         # Written in one piece, and as long as it has to be.
+        answer["number"] = number
         self._transport.write(json.dumps(answer).encode("ascii") + b"\n")
 
     @property

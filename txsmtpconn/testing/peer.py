@@ -61,6 +61,9 @@ class ScriptedPeer(Protocol):
         steps: what it expects, says and does, in order.
         clock: for pauses and split sends; a `MemoryNetwork` gives its own.
 
+    Raises:
+        TypeError: something is no step.
+
     Attributes:
         done: every step was played.
         failure: what went wrong, or None.
@@ -71,6 +74,10 @@ class ScriptedPeer(Protocol):
     """
 
     def __init__(self, *steps: Step, clock: IReactorTime | None = None) -> None:
+        for step in steps:
+            if not isinstance(step, Step):
+                # It would be passed over, and the script would be followed by whatever happens.
+                raise TypeError(f"a step is what send() or expect() returns, not {step!r}")
         self.clock = clock
         self.done = False
         self.failure: ScriptError | None = None

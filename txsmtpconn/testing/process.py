@@ -5,24 +5,23 @@
         send_mail(server.host, server.port)
         (message,) = server.wait_for(1)
 
-Calls go through a pipe, one JSON object to a line, and block until they are answered; in asyncio,
+Calls go through a pipe and block until they are answered; in asyncio,
 ``await asyncio.to_thread(server.wait_for, 1)``. The other process ends when this one closes the
 pipe, however this one ends. This module imports no Twisted.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from txsmtpconn.errors import ConfigError
 from txsmtpconn.sink.rules import Rule
 from txsmtpconn.testing.captured import CapturedMessage, CapturedSession, MissingMessages
+from txsmtpconn.testing.pipe import Pipe
 from txsmtpconn.testing.rules import Ruled
 
 #: Seconds that the process has to end before it is killed.
@@ -41,17 +40,17 @@ main()
 """
 
 _ERRORS: dict[str, type[Exception]] = {
-    error.__name__: error for error in (ConfigError, MissingMessages)
+    error.__name__: error for error in (ConfigError, MissingMessages, TypeError, ValueError)
 }
 
 
 class CaptureProcess(Ruled):
     """A capture server in another process: `CaptureServer` without Deferreds.
 
-    Its methods may be called from any thread; each waits for its answer, and the others for it.
+    Its methods may be called from any thread, also while another thread waits in one of them.
 
     Args:
-        **options: Those of `CaptureServer` but ``reactor`` and ``network``; plain values.
+        **options: Those of `CaptureServer` but ``reactor`` and ``network``; plain values and paths.
 
     Attributes:
         host: Where it listens: an address, or the path of a unix socket.
@@ -69,8 +68,8 @@ class CaptureProcess(Ruled):
         self.url = ""
         self.ca_file: Path | None = None
         self._options = options
-        self._process: subprocess.Popen[str] | None = None
-        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Pipe | None = None
 
     # -- life
 
@@ -87,8 +86,8 @@ class CaptureProcess(Ruled):
             [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parents[2]), *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            encoding="utf-8",
         )
+        self._pipe = Pipe(self._process)
         try:
             place = self._call("start", **self._options)
         except BaseException:
@@ -101,20 +100,16 @@ class CaptureProcess(Ruled):
     def stop(self) -> None:
         """End the process, and wait until it has ended. Stopped already, do nothing."""
         process, self._process = self._process, None
-        if process is None:
+        pipe, self._pipe = self._pipe, None
+        if process is None or pipe is None or not pipe.is_ours:
             return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
+        pipe.close()
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
+        pipe.join()
         if self.ca_file is not None:
             # The process has done so itself, unless it was killed.
             shutil.rmtree(self.ca_file.parent, ignore_errors=True)
@@ -152,6 +147,7 @@ class CaptureProcess(Ruled):
         Raises:
             MissingMessages: They have not come; it tells what came and what was said.
         """
+        __tracebackhide__ = True
         told = self._call("wait_for", count=count, timeout=timeout)
         return [CapturedMessage.from_json(each) for each in told]
 
@@ -173,30 +169,12 @@ class CaptureProcess(Ruled):
         """Let it behave from now on."""
         self._call("clear_rules")
 
-    # -- the pipe
-
     def _call(self, call: str, /, **arguments: Any) -> Any:
-        with self._turn:
-            process = self._process
-            if process is None:
-                raise RuntimeError("the capture server is not running")
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                request = json.dumps({"call": call, "arguments": arguments})
-            except TypeError as reason:
-                raise ConfigError(
-                    f"an option cannot be told to another process: {reason}"
-                ) from None
-            try:
-                process.stdin.write(request + "\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-            except BrokenPipeError:
-                line = ""
-        if not line:
-            raise RuntimeError("the capture server's process has ended")
-        answer = json.loads(line)
+        __tracebackhide__ = True  # pytest shows the line of the test
+        pipe = self._pipe
+        if pipe is None:
+            raise RuntimeError("the capture server is not running")
+        answer = pipe.ask(call, arguments)
         if "error" in answer:
             raise _ERRORS.get(answer["kind"], RuntimeError)(answer["error"])
         return answer["result"]

@@ -103,7 +103,7 @@ class Ruled(ABC):
 
     def _verb(self, verb: str | None, narrowed: Mapping[str, Any]) -> str:
         if verb is not None:
-            return verb.upper()
+            return verb
         for name, default in self._DEFAULT_VERB.items():
             if narrowed.get(name) is not None:
                 return default

@@ -203,9 +203,11 @@ def transcript(text: str, *, role: str = "server") -> tuple[Step, ...]:
         role: the side that the steps play, "server" or "client".
 
     Raises:
-        ValueError: a line begins with neither.
+        ValueError: a line begins with neither, or nobody plays that role.
     """
-    ours = {"server": "S", "client": "C"}[role]
+    if role not in ("server", "client"):
+        raise ValueError(f"role is 'server' or 'client', not {role!r}")
+    ours = role[0].upper()
     steps: list[Step] = []
     lines: list[str] = []
     side = ""
