@@ -76,7 +76,13 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--max-size=x"], "x"),
         (["--private-key=key.pem"], "--certificate"),
         (["--certificate=missing.pem"], "missing.pem"),
-        (["--users=missing"], "missing"),
+        (["--users=missing", "--allow-insecure-auth"], "missing"),
+        (["--users=missing"], "nobody could log in"),
+        (["--require-auth"], "nobody could log in"),
+        (["--max-clients=many"], "--max-clients is a number, not 'many'"),
+        (["--timeout=soon"], "--timeout is a number, not 'soon'"),
+        (["--keep-octets=5"], "--store or --web"),
+        (["--keep-octets=5 MB", "--web"], "--keep-octets: '5 MB' is no number of octets"),
         (["--name=a b"], "a b"),
         (["--proxy-network=10.0.0.5/8"], "proxy_networks"),
         (["--xclient-network=all"], "xclient_networks"),
@@ -91,7 +97,7 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--stop-after-messages=0"], "--stop-after-messages"),
         (["--keep=0", "--web"], "--keep"),
         (["--keep=5"], "--store or --web"),
-        (["--keep-octets=0"], "--keep-octets"),
+        (["--keep-octets=0", "--web"], "--keep-octets"),
         (["--web-listen=tcp:8025"], "--web"),
         (["--web-host=sink.test"], "--web"),
         (["--web-remote"], "--web"),
@@ -129,7 +135,7 @@ def test_a_users_file_with_a_broken_line(tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text("alice:x\nhunter2\n")
     with pytest.raises(SystemExit, match="line 2") as caught:
-        service(f"--users={users}")
+        service(f"--users={users}", "--allow-insecure-auth")
     assert "hunter2" not in str(caught.value)
 
 
@@ -153,19 +159,22 @@ def test_an_answer_may_be_held_back_for_as_long_as_a_rule_says() -> None:
 @pytest.mark.parametrize(
     ("arguments", "room", "discards", "temporary"),
     [
-        (["--web"], 1000, True, True),
-        (["--web", "--keep=5"], 5, True, True),
-        (["--web", "--store={}"], 1000, False, False),
-        (["--store={}", "--keep=5"], 5, True, False),
+        (["--web"], (1000, 2**30), True, True),
+        (["--web", "--keep=5"], (5, 2**30), True, True),
+        (["--web", "--keep-octets=5M"], (1000, 5 * 2**20), True, True),
+        (["--web", "--store={}"], (1000, 2**30), False, False),
+        (["--store={}", "--keep=5"], (5, sys.maxsize), True, False),
+        (["--store={}", "--keep-octets=7"], (sys.maxsize, 7), True, False),
+        (["--store={}", "--keep=5", "--keep-octets=1K"], (5, 1024), True, False),
     ],
 )
 def test_what_is_kept(
-    tmp_path: Path, arguments: list[str], room: int, discards: bool, temporary: bool
+    tmp_path: Path, arguments: list[str], room: tuple[int, int], discards: bool, temporary: bool
 ) -> None:
     """What somebody asked to store is never removed unless somebody asked for that, too."""
     shelf = service(*(each.format(tmp_path) for each in arguments)).shelf
     assert shelf is not None
-    assert shelf._room[0] == room
+    assert shelf._room == room
     assert shelf._discards is discards
     assert isinstance(shelf.mailbag, TemporaryMailbag) is temporary
     assert service().shelf is None

@@ -17,7 +17,7 @@ from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule, duration
 from txsmtpconn.relay.service import make_relay
 from txsmtpconn.relay.spool import Doubt, SpoolError
-from txsmtpconn.tap_start import CannotStart, PluginService, give_up
+from txsmtpconn.tap_start import CannotStart, PluginService, give_up, naming, octets
 
 #: Where the password of the next hop is looked for if there is no file.
 PASSWORD_VARIABLE = "SMTPRELAY_PASSWORD"  # noqa: S105 - a name, not a secret
@@ -34,16 +34,6 @@ _DOUBT_HELP = (
     "What becomes of a recipient whose attempt was cut off when the message may have been taken:"
     " retry (perhaps a duplicate; it is logged) or hold."
 )
-
-
-def _octets(text: str) -> int:
-    """Read ``"1000000"``, ``"500K"`` or ``"50M"``."""
-    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
-    digits = text[:-1] if factor > 1 else text
-    if not (digits.isascii() and digits.isdecimal()):
-        raise ConfigError(f"--max-size: {text!a} is no number of octets such as 500K or 50M")
-    return int(digits) * factor
-
 
 #: Options that may be repeated, and what they are to `RelayOptions`.
 _REPEATED = {
@@ -83,6 +73,7 @@ class Options(usage.Options):
         ["connections", None, 4, "Connections to the next hop.", int],
         ["drain", None, "20s", "Time for sessions and deliveries under way at a stop."],
     ]
+    optParameters = naming(optParameters)
     compData = usage.Completions(
         optActions={
             "spool": usage.CompleteDirs(),
@@ -159,7 +150,7 @@ def _relay_options(options: Options) -> RelayOptions:
         "auth_users": options["users"],
         "certificate": options["certificate"],
         "private_key": options["private-key"],
-        "max_size": _octets(options["max-size"]),
+        "max_size": octets("max-size", options["max-size"]),
         "max_recipients": options["max-recipients"],
         "max_clients": options["max-clients"],
         "schedule": Schedule.parse(options["retry"], duration(options["lifetime"])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -20,7 +21,7 @@ from txsmtpconn.sink.mailbox import TemporaryMailbag
 from txsmtpconn.sink.ruletext import parse_rule, read_rules
 from txsmtpconn.sink.service import SinkService
 from txsmtpconn.sink.shelf import MESSAGES, OCTETS, Shelf
-from txsmtpconn.tap_start import CannotStart, PluginService
+from txsmtpconn.tap_start import CannotStart, PluginService, naming, octets
 
 _DEFAULT_LISTEN = "tcp:2525:interface=127.0.0.1"
 _DEFAULT_WEB_LISTEN = "tcp:8025:interface=127.0.0.1"
@@ -29,7 +30,11 @@ PASSWORD_VARIABLE = "SMTPSINK_PASSWORD"  # noqa: S105 - a name, not a secret
 
 _KEEP_HELP = (
     "Keep so many messages, the newest; the others are removed. With --store, all are kept unless"
-    f" you say this, and a page shows {MESSAGES}."
+    f" you say this or --keep-octets, and a page shows {MESSAGES}."
+)
+_KEEP_OCTETS_HELP = (
+    "The same by the size of all messages together: 500M, 2G. Without --store it is"
+    f" {OCTETS // 1024**3}G."
 )
 _PASSWORD_HELP = (
     "File with the password for that server; without it, the environment's"
@@ -44,6 +49,7 @@ _ENDS = (
 _NEEDS = {
     "private-key": ("certificate",),
     "keep": ("store", "web"),
+    "keep-octets": ("store", "web"),
     "web-listen": ("web",),
     "web-remote": ("web",),
     "web-host": ("web",),
@@ -67,10 +73,10 @@ class Options(usage.Options):
     optParameters: ClassVar[list[list[Any]]] = [
         ["store", "d", None, "Directory to keep messages in; without it they are dropped."],
         ["keep", None, None, _KEEP_HELP, int],
-        ["keep-octets", None, OCTETS, "The same by the size of all messages together.", int],
+        ["keep-octets", None, None, _KEEP_OCTETS_HELP],
         ["name", None, None, "Our name in the greeting; by default this host's."],
         ["banner", None, "ready", "What follows it there."],
-        ["max-size", None, 50 * 1024 * 1024, "Octets of the largest message; 0 for no limit.", int],
+        ["max-size", None, "50M", "Octets of the largest message: 500K, 50M; 0 for no limit."],
         ["bare-line-ends", None, "refuse", "Bare CR or LF in a message: refuse, normalise, allow."],
         ["max-clients", "m", 1000, "Connections at one time.", int],
         ["timeout", None, 300.0, "Seconds to wait for a command, or for more of a message.", float],
@@ -84,6 +90,7 @@ class Options(usage.Options):
         ["release-to", None, None, "URL of a real server that the page may send messages to."],
         ["release-password-file", None, None, _PASSWORD_HELP],
     ]
+    optParameters = naming(optParameters)
     optFlags: ClassVar[list[list[str | None]]] = [
         ["lmtp", None, "Speak LMTP."],
         ["implicit-tls", None, "TLS comes first, before the greeting."],
@@ -154,9 +161,7 @@ class Options(usage.Options):
         """Check what can be checked before anything is opened."""
         if not self["listen"]:
             self["listen"].append(_DEFAULT_LISTEN)
-        if self["max-size"] < 0:
-            raise usage.UsageError("--max-size is 0 or more")
-        for name in ("keep", "keep-octets", "stop-after-messages", "stop-after-sessions"):
+        for name in ("keep", "stop-after-messages", "stop-after-sessions"):
             if self[name] is not None and self[name] < 1:
                 raise usage.UsageError(f"--{name} is 1 or more")
         if self["implicit-tls"] and not (self["certificate"] or all(map(_is_tls, self["listen"]))):
@@ -164,8 +169,18 @@ class Options(usage.Options):
         for name, needed in _NEEDS.items():
             if self[name] and not any(self[each] for each in needed):
                 raise usage.UsageError(f"--{name} needs --{' or --'.join(needed)}")
+        if (self["users"] or self["require-auth"]) and not self._offers_logins():
+            raise usage.UsageError(
+                "nobody could log in without --certificate, endpoints of TLS or"
+                " --allow-insecure-auth"
+            )
         if self["release-to"] and not self["release-allow"]:
             raise usage.UsageError("--release-to needs --release-allow: nobody would be allowed")
+
+    def _offers_logins(self) -> bool:
+        # A balancer that is trusted says whether its client came by TLS.
+        given = ("certificate", "allow-insecure-auth", "proxy-network")
+        return any(self[name] for name in given) or any(map(_is_tls, self["listen"]))
 
 
 def _is_tls(description: str) -> bool:
@@ -209,7 +224,7 @@ def _server_options(options: Options) -> ServerOptions:
         name=options["name"] or "",
         banner=options["banner"],
         lmtp=bool(options["lmtp"]),
-        max_size=options["max-size"] or None,
+        max_size=octets("max-size", options["max-size"]) or None,
         max_clients=options["max-clients"],
         # All clients of a test may well be on one host.
         max_clients_per_address=None,
@@ -243,14 +258,22 @@ def _rule_book(options: Options) -> RuleBook:
 
 
 def _shelf(options: Options) -> Shelf | None:
-    if options["store"] is None and not options["web"]:
+    stored = options["store"] is not None
+    if not stored and not options["web"]:
         return None
-    return Shelf(
-        TemporaryMailbag() if options["store"] is None else Mailbag(options["store"]),
-        messages=MESSAGES if options["keep"] is None else options["keep"],
-        octets=options["keep-octets"],
-        discards=options["store"] is None or options["keep"] is not None,
-    )
+    limits = {}
+    if options["keep"] is not None:
+        limits["messages"] = options["keep"]
+    if options["keep-octets"] is not None:
+        limits["octets"] = octets("keep-octets", options["keep-octets"])
+        if not limits["octets"]:
+            raise ConfigError("--keep-octets is 1 or more")
+    asked = bool(limits)
+    if stored and asked:
+        # What somebody wants to keep goes for the reason that he has named, and for no other.
+        limits = {"messages": sys.maxsize, "octets": sys.maxsize, **limits}
+    mailbag = Mailbag(options["store"]) if stored else TemporaryMailbag()
+    return Shelf(mailbag, **limits, discards=asked or not stored)
 
 
 def _add_page(reactor: Any, options: Options, service: SinkService) -> None:

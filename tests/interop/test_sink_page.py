@@ -10,7 +10,9 @@ import json
 import smtplib
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from email.message import EmailMessage
 from email.policy import SMTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,6 +114,10 @@ def _open(browser: Any, url: str) -> None:
     browser.get("about:blank")
     browser.get(url)
     wait(browser, lambda it: "on" in find(it, "#live").get_attribute("class").split(), "live")
+
+
+def _live(browser: Any) -> str:
+    return str(find(browser, "#live-text").text)
 
 
 def send(sink: Sink, *messages: EmailMessage | bytes, to: str = "b@y.test") -> None:
@@ -220,6 +226,40 @@ def test_mail_appears_by_itself_and_is_read(page: Any, sink: Sink) -> None:
     find(page, "#tab-session").click()
     assert any(line.startswith("C: ehlo ") for line in texts(page, ".said span"))
     assert complaints(page) == []
+
+
+def test_the_page_lives_through_a_restart(browser: Any) -> None:
+    """What the next sink takes appears on the page that was open."""
+    with running_sink() as first:
+        _open(browser, first.url)
+        send(first, letter("before"))
+        wait_for(browser, subjects, ["before"])
+    wait_for(browser, _live, "Reconnecting")
+    with running_sink(f"--web-listen=tcp:{first.web_port}:interface=127.0.0.1") as second:
+        wait_for(browser, _live, "Live")
+        wait_for(browser, subjects, [])
+        send(second, letter("after"))
+        wait_for(browser, subjects, ["after"])
+
+
+def test_the_page_comes_back_after_it_was_turned_away(page: Any, sink: Sink) -> None:
+    """Browsers give up at an answer such as 503, or a proxy's 502; the page asks again."""
+    page.get("about:blank")
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(urllib.request.urlopen(f"{sink.url}api/events", timeout=20))
+        page.get(sink.url)
+        wait_for(page, _live, "Reconnecting")
+    wait_for(page, _live, "Live")
+    send(sink, letter("at last"))
+    wait_for(page, subjects, ["at last"])
+
+
+def test_an_address_of_nonsense_is_a_message_that_is_not_there(page: Any, sink: Sink) -> None:
+    """And the page works all the same."""
+    page.get("about:blank")
+    _open(page, f"{sink.url}#/%E0%A4%A")
+    assert find(page, "#message").text == "there is no such message"
 
 
 def test_search_and_older_messages(page: Any, sink: Sink) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,19 @@ def test_removing(tmp_path: Path) -> None:
     assert names[0] not in shelf
     assert files(bag) == sorted(names[1:])
     assert shelf.octets == 2
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """They are no messages of the sink's: it does not show them, and never makes room of them."""
+    bag = Mailbag(tmp_path)
+    others = ["mine.eml", "00000000.eml", os.fsdecode(b"\xff.eml")]
+    for name in others:
+        (tmp_path / name).write_bytes(b"Subject: mine\r\n\r\n")
+    names = [keep(bag), keep(bag)]
+    assert (bag.names(), len(bag)) == (sorted(names), 2)
+    shelf = Shelf(bag, messages=1, discards=True)
+    shelf.remove([*shelf, "mine"])
+    assert sorted(path.name for path in tmp_path.glob("*.eml")) == sorted(others)
 
 
 def test_facts_that_are_none(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_bad_ones_are_bad_in_one_way(certificate_zoo):
 
 def test_only_some_can_be_made(tmp_path):
     """A test that needs one certificate need not wait for a dozen."""
-    zoo = CertificateZoo.make(tmp_path / "zoo", ["server"])
+    zoo = CertificateZoo.make(str(tmp_path / "zoo"), ["server"])
     assert zoo["server"].chain.exists()
     with pytest.raises(KeyError):
         zoo["client"]

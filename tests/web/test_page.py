@@ -460,6 +460,7 @@ def test_a_release_that_cannot_be(make: Callable[..., Sunk]) -> None:
     ("path", "method", "status"),
     [
         ("/nothing", "GET", 404),
+        ("/api/messages//source", "GET", 404),
         ("/api/messages", "PUT", 405),
         ("/api/rules", "DELETE", 405),
         ("/api/status", "DELETE", 405),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from txsmtpconn.errors import ConfigError
+
+#: What a message of ours is called. Other files are somebody else's, neither shown nor removed.
+_OURS = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}")
 
 
 class Mailbag:
@@ -57,11 +61,11 @@ class Mailbag:
 
     def __len__(self) -> int:
         """How many complete messages there are."""
-        return sum(1 for _ in self.path.glob("[!.]*.eml"))
+        return len(self.names())
 
     def names(self) -> list[str]:
         """Name the complete messages, in the order in which they came."""
-        return sorted(path.stem for path in self.path.glob("[!.]*.eml"))
+        return sorted(path.stem for path in self.path.glob("*.eml") if _OURS.fullmatch(path.stem))
 
     def octets_of(self, name: str) -> Path:
         """Return where the octets of a message are."""

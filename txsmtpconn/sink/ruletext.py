@@ -28,21 +28,31 @@ from txsmtpconn.sink.rules import Delay, Drop, Effect, Reject, Rule, verb_named
 _NARROWED = {"to": "rcpt", "from": "mail_from", "user": "user"}
 #: Octets of a file of rules.
 LARGEST_FILE = 1024 * 1024
+#: Digits of a number in a rule: more would be no number that anybody means.
+_DIGITS = 18
+#: An error shows so many characters of a rule.
+_SHOWN = 200
 
 
 def parse_rule(text: str) -> list[Rule]:
     """Read a rule; it is one rule for each verb that it names.
 
     Raises:
-        ConfigError: It is none; with the word that makes no sense.
+        ConfigError: It is none; with the rule and the word that makes no sense.
     """
-    words = _words(text)
+    try:
+        return _rules(_words(text))
+    except ConfigError as error:
+        raise ConfigError(f"the rule {text[:_SHOWN]!r}: {error}") from None
+
+
+def _rules(words: list[str]) -> list[Rule]:
     verbs = [verb_named(name) for name in words.pop(0).split(",")]
     told: dict[str, Any] = {}
     while words and words[0].lower() not in _EFFECTS:
         _narrow(told, words.pop(0))
     if not words:
-        raise ConfigError(f"the rule {text!r} does not say what happens: {', '.join(_EFFECTS)}")
+        raise ConfigError(f"it does not say what happens: {', '.join(_EFFECTS)}")
     make = _EFFECTS[words.pop(0).lower()]
     return [Rule(make(verb, words), verb, **told) for verb in verbs]
 
@@ -111,9 +121,9 @@ def _words(text: str) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise ConfigError(f"the rule {text!r} cannot be read: {error}") from None
+        raise ConfigError(f"it cannot be read: {error}") from None
     if not words:
-        raise ConfigError("a rule begins with a verb")
+        raise ConfigError("it begins with a verb")
     return words
 
 
@@ -142,8 +152,8 @@ def _narrow(told: dict[str, Any], word: str) -> None:
 
 
 def _number(word: str, digits: str) -> int:
-    if not (digits.isascii() and digits.isdecimal()):
-        raise ConfigError(f"{word!r} has no number")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS):
+        raise ConfigError(f"{word[:_SHOWN]!r} has no number")
     return int(digits)
 
 

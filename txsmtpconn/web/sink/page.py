@@ -63,6 +63,7 @@ class SinkPage:
     """
 
     app = Klein()
+    app.url_map.merge_slashes = False  # or it would send on whoever asks for two of them
     _log = Logger(namespace="txsmtpconn.web")
 
     def __init__(
@@ -264,7 +265,7 @@ class SinkPage:
         error = failure.value
         assert isinstance(error, HTTPException)
         for name, value in error.get_headers():
-            if name in ("Allow", "Location"):
+            if name == "Allow":
                 request.setHeader(name, value)
         return answer(request, {"error": error.name}, error.code or 500)
 

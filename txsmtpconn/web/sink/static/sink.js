@@ -59,7 +59,9 @@ async function refresh() {
 }
 
 async function older() {
+  const words = state.words;
   const told = await ask(listURL(state.items.at(-1)?.id));
+  if (words !== state.words) return;
   const focus = told.messages[0]?.id;
   for (const item of told.messages) seen.add(item.id);
   state.items.push(...told.messages);
@@ -168,7 +170,7 @@ async function select(id) {
 }
 
 function route() {
-  const id = decodeURIComponent(location.hash.slice(2));
+  const id = location.hash.slice(2);
   if (location.hash.startsWith("#/") || !location.hash) select(id || null);
 }
 
@@ -274,15 +276,22 @@ function toast(text) {
 
 // -- what happens meanwhile
 
-// Browsers open few connections to one host: a page that nobody sees needs none.
+// Browsers open few connections to one host: a page that nobody sees needs none. After an answer that
+// is none of ours (a proxy's 502, our 503) they give up; we do not.
+const AGAIN = 3000;
 let events = null;
+let again = 0;
 function listen() {
+  clearTimeout(again);
   events?.close();
   events = null;
   if (document.hidden) return;
   events = new EventSource("/api/events");
   events.addEventListener("open", () => { live(true); refreshSoon(); });
-  events.addEventListener("error", () => live(false));
+  events.addEventListener("error", () => {
+    live(false);
+    if (events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN);
+  });
   events.addEventListener("added", refreshSoon);
   events.addEventListener("removed", (event) => { gone(JSON.parse(event.data).ids); refreshSoon(); });
 }
