@@ -373,6 +373,19 @@ def test_a_copy_is_as_ready_as_the_original() -> None:
     assert back.recipients[0].mailbox == FULL.recipients[0].mailbox
 
 
+@pytest.mark.parametrize("mail_from", ["", "s@x.test", '"a b"@[192.0.2.1]'])
+def test_an_envelope_of_parsed_paths_is_the_same_envelope(mail_from: str) -> None:
+    """All that is left out is to look at the addresses once more."""
+    addresses = ["r@y.test", '"c d"@y.test', "r@y.test"]
+    parsed, looked_at = Envelope.of_parsed(mail_from, addresses), Envelope(mail_from, addresses)
+    assert parsed == looked_at
+    assert hash(parsed) == hash(looked_at)
+    assert repr(parsed) == repr(looked_at)
+    for name in ("plain", "verbatim", "needs_smtputf8", "recipients", "reverse_path", "own_dsn"):
+        assert getattr(parsed, name) == getattr(looked_at, name)
+    assert pickle.loads(pickle.dumps(parsed)) == looked_at
+
+
 def test_values_show_what_was_given() -> None:
     """The repr is a call, without what was left out."""
     assert repr(Envelope("a@x.test", "b@x.test")) == "Envelope('a@x.test', ['b@x.test'])"

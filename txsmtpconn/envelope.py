@@ -248,6 +248,16 @@ class Envelope:
             )
         # fmt: on
 
+    @classmethod
+    def of_parsed(cls, mail_from: str, addresses: Iterable[str]) -> Envelope:
+        """Make one of paths that were parsed and are all ASCII; there is at least one recipient.
+
+        Nothing is looked at again: this is for a server, which has read the commands itself.
+        """
+        envelope = object.__new__(cls)
+        envelope.__dict__.update(mail_from=mail_from, addresses=tuple(addresses), verbatim=True)
+        return envelope
+
     @cached_property
     def reverse_path(self) -> Mailbox | None:
         """`mail_from` parsed; None for the null reverse-path."""

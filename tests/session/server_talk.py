@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from txsmtpconn.session.server import events
@@ -59,6 +60,7 @@ class Client:
         self.log: list[tuple[str, bytes, bool]] = []
         self._decide = decide or (lambda _: None)
         self._content = b""
+        self._patience, self._armed_for = inf, -inf
         self.session = ServerSession(
             ServerRules(**rules),
             consents=consents,
@@ -89,7 +91,15 @@ class Client:
                 elif answer is not LATER:
                     self.session.reply(answer, self.now)
         self.said = self.session.data_to_send()
+        self._check_timer()
         return self.said
+
+    def _check_timer(self) -> None:
+        """A timer that is armed anew only when the session's patience falls is never late."""
+        deadline = self.session.next_deadline()
+        if self.session.patience < self._patience:
+            self._patience, self._armed_for = self.session.patience, deadline
+        assert deadline >= self._armed_for
 
     def says(self, octets: bytes, *, cut: int = 0) -> bytes:
         """Say something, in pieces of `cut` octets if that is not 0; return what comes back."""
@@ -108,6 +118,8 @@ class Client:
     def waits(self, seconds: float) -> bytes:
         """Let time pass, and the timer fire if it is due."""
         self.now += seconds
+        if self.now >= self._armed_for:
+            self._patience, self._armed_for = inf, -inf
         self.session.handle_timer(self.now)
         return self.hears()
 

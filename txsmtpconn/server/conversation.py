@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -123,7 +123,7 @@ class Conversation:
 
     def act(self, event: events.Event) -> None:
         """Act on what the session reports."""
-        self._ACTED_ON[type(event)](self, event)
+        _ACTED_ON[type(event)](self, event)
 
     def _mail_received(self, event: events.MailReceived) -> None:
         self._consult(self._hooks.on_mail_from, event.address, event.parameters)
@@ -220,14 +220,10 @@ class Conversation:
         if self._smtp.question is None:
             _abort_unwanted(sink)
             return
-        intake = self._intake = Intake(
-            DiscardingSink() if sink is None else sink,
-            busy=self._sink_is_busy,
-            gave_up=self._sink_gave_up,
-        )
-        self._reply(None)
+        intake = self._intake = Intake(DiscardingSink() if sink is None else sink)
+        self._smtp.reply(None, self._clock.seconds())
         try:
-            intake.begin()
+            intake.begin(self._sink_is_busy, self._sink_gave_up)
         except Exception as reason:  # noqa: BLE001 - the application's; the client is told 451
             self._give_up_on_sink(reason, self._application.refusal_of(Failure()))
 
@@ -280,7 +276,7 @@ class Conversation:
         if self._smtp.question is None:
             return
         if answer is None:
-            self._reply(None)
+            self._smtp.reply(None, self._clock.seconds())
         elif isinstance(answer, Reply):
             self._answer_with([answer])
         else:
@@ -305,7 +301,7 @@ class Conversation:
                 result.addErrback(lambda failure: self._log.failure("on_close failed", failure))
 
     #: An event -> who acts on it.
-    _ACTED_ON: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {
+    ACTED_ON: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {
         events.Connected: _connected,
         events.Secured: _secured,
         events.ClientIntroduced: _client_introduced,
@@ -321,6 +317,9 @@ class Conversation:
         events.TLSRequested: _tls_requested,
         events.AnswerOverdue: _answer_overdue,
     }
+
+
+_ACTED_ON: Final = Conversation.ACTED_ON
 
 
 def _abort_unwanted(sink: MessageSink | None) -> None:

@@ -12,42 +12,36 @@ from zope.interface import implementer
 from txsmtpconn.server.hooks import MessageSink
 
 
-@implementer(IPushProducer)
 class Intake:
     """Feeds a sink, and sees to it that `finish` or `abort` is called exactly once.
 
-    Args:
-        sink: The application's.
-        busy: Called with True when the sink wants no more for now, with False when it does.
-        gave_up: Called when the sink wants nothing more at all.
+    Attributes:
+        is_open: Whether neither was called.
+        write: The sink's.
     """
 
     _log = Logger()
 
-    __slots__ = ("_busy", "_gave_up", "_open", "_sink", "_unregister", "write")
+    __slots__ = ("_sink", "_unregister", "is_open", "write")
 
-    def __init__(
-        self, sink: MessageSink, *, busy: Callable[[bool], None], gave_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, sink: MessageSink) -> None:
         self._sink = sink
-        self._busy = busy
-        self._gave_up = gave_up
-        self._open = True
         self._unregister: Callable[[], None] | None = None
+        self.is_open = True
         self.write = sink.write
 
-    @property
-    def is_open(self) -> bool:
-        """Whether neither `finish` nor `abort` was called."""
-        return self._open
+    def begin(self, busy: Callable[[bool], None], gave_up: Callable[[], None]) -> None:
+        """Let the sink say how much it wants, now that the client may send: perhaps nothing.
 
-    def begin(self) -> None:
-        """Let the sink say how much it wants, now that the client may send: perhaps nothing."""
+        Args:
+            busy: Called with True when the sink wants no more for now, with False when it does.
+            gave_up: Called when the sink wants nothing more at all.
+        """
         sink: Any = self._sink
         register = getattr(sink, "registerProducer", None)
         if register is not None:
             self._unregister = sink.unregisterProducer
-            register(self, True)
+            register(_Faucet(self, busy, gave_up), True)
 
     def finish(self) -> Any:
         """Let the sink take responsibility; return what it says."""
@@ -56,7 +50,7 @@ class Intake:
 
     def abort(self, reason: Exception) -> None:
         """Let the sink forget the message, unless it is done with it."""
-        if not self._open:
+        if not self.is_open:
             return
         self._close()
         try:
@@ -65,22 +59,34 @@ class Intake:
             self._log.failure("a message sink failed to abort")
 
     def _close(self) -> None:
-        self._open = False
+        self.is_open = False
         unregister, self._unregister = self._unregister, None
         if unregister is not None:
             unregister()
 
+
+@implementer(IPushProducer)
+class _Faucet:
+    """What a sink holds mail data back with; of no effect once the message is complete."""
+
+    def __init__(
+        self, intake: Intake, busy: Callable[[bool], None], gave_up: Callable[[], None]
+    ) -> None:
+        self._intake = intake
+        self._busy = busy
+        self._gave_up = gave_up
+
     def pauseProducing(self) -> None:
         """Hold mail data back: the sink is behind."""
-        if self._open:
+        if self._intake.is_open:
             self._busy(True)
 
     def resumeProducing(self) -> None:
         """Go on."""
-        if self._open:
+        if self._intake.is_open:
             self._busy(False)
 
     def stopProducing(self) -> None:
         """Refuse the message: the sink takes no more of it."""
-        if self._open:
+        if self._intake.is_open:
             self._gave_up()

@@ -7,6 +7,7 @@ its answer enters it again.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import (
@@ -60,14 +61,15 @@ class SMTPServerProtocol(Protocol):
         self.factory: SMTPServerFactory = factory
         self.session: Session
         self._turned_away = turned_away
-        self._clock = factory.clock
+        self._now = factory.clock.seconds
         self._id = next_session_id()
         logger = factory.logger
         trace: Trace | None = None
         if logger is not None and factory.options.transaction_log:
             trace = Transcript(logger, self._id, content=factory.options.debug)
         self._smtp = self.make_session(trace)
-        self._deadline = Deadline(self._clock, self._timer_fired)
+        self._deadline = Deadline(factory.clock, self._timer_fired)
+        self._patience = inf
         self._conversation: Conversation
         self._outlet: Outlet
         self._awaiting_handshake = False
@@ -91,7 +93,7 @@ class SMTPServerProtocol(Protocol):
     def connectionMade(self) -> None:
         """Greet the client, once TLS is up where it comes first."""
         transport = self._transport
-        now = self._clock.seconds()
+        now = self._now()
         peer, host = self.addresses or (transport.getPeer(), transport.getHost())
         self._smtp.rules = self.factory.policy.rules_for(peer)
         self.session = Session(self._smtp, self._id, peer, host, now)
@@ -99,7 +101,7 @@ class SMTPServerProtocol(Protocol):
             self._smtp,
             self.session,
             self.factory.hooks,
-            self._clock,
+            self.factory.clock,
             self.factory.guessing,
             go_on=self._advance,
             start_tls=self._start_tls,
@@ -126,7 +128,7 @@ class SMTPServerProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take octets."""
-        now = self._clock.seconds()
+        now = self._now()
         self._smtp.receive_data(data, now)
         self._proceed(now)
 
@@ -136,7 +138,7 @@ class SMTPServerProtocol(Protocol):
             return
         self._awaiting_handshake = False
         self.session.tls = tls_facts(self._transport)
-        self._smtp.tls_established(self._clock.seconds())
+        self._smtp.tls_established(self._now())
         self._conversation.log_out()
         self._advance()
 
@@ -167,12 +169,12 @@ class SMTPServerProtocol(Protocol):
     def pauseProducing(self) -> None:
         """Answer nothing more for now: the client does not read."""
         self._output_blocked = True
-        self._smtp.output_blocked(self._clock.seconds())
+        self._smtp.output_blocked(self._now())
 
     def resumeProducing(self) -> None:
         """Go on: the client has read."""
         self._output_blocked = False
-        self._smtp.output_flowing(self._clock.seconds())
+        self._smtp.output_flowing(self._now())
         self._advance()
 
     def stopProducing(self) -> None:
@@ -182,7 +184,7 @@ class SMTPServerProtocol(Protocol):
 
     def shut_down(self) -> None:
         """End the session as soon as the message under way, if any, is answered for."""
-        self._smtp.shut_down(self._clock.seconds())
+        self._smtp.shut_down(self._now())
         if self._smtp.closing:
             self._conversation.withdraw()
         self._advance()
@@ -198,17 +200,17 @@ class SMTPServerProtocol(Protocol):
         return self.transport
 
     def _advance(self) -> None:
-        self._proceed(self._clock.seconds())
+        self._proceed(self._now())
 
     def _proceed(self, now: float) -> None:
         """Act on all that the session has to tell, then write what it has to say."""
         if self._advancing or self._gone:
             return
         self._advancing = True
-        conversation, next_event = self._conversation, self._smtp.next_event
+        conversation = self._conversation
         try:
             while not (self._output_blocked or conversation.sink_busy):
-                event = next_event(now)
+                event = self._smtp.next_event(now)
                 if event is None:
                     break
                 conversation.act(event)
@@ -222,18 +224,32 @@ class SMTPServerProtocol(Protocol):
         data = smtp.data_to_send()
         if data:
             self._outlet.write(data)
-        self._deadline.set(smtp.next_deadline())
+        if smtp.patience < self._patience:
+            # Else the deadline only moves away: the timer will see for itself when it fires.
+            self._patience = smtp.patience
+            self._deadline.set(smtp.next_deadline())
         if smtp.closing:
             if smtp.aborting:
                 self._transport.abortConnection()
             else:
                 self._leave()
-        elif smtp.waiting_octets > WAITING_OCTETS:
-            if not self._reading_paused:
-                self._reading_paused = True
-                self._transport.pauseProducing()
-        elif self._reading_paused:
-            self._reading_paused = False
+        elif (
+            self._reading_paused
+            or self._output_blocked
+            or self._conversation.sink_busy
+            or smtp.question is not None
+        ):
+            # Only then can more than a line be waiting.
+            self._read_or_wait(smtp.waiting_octets > WAITING_OCTETS)
+
+    def _read_or_wait(self, enough: bool) -> None:
+        """Read on, unless enough waits for the application."""
+        if enough is self._reading_paused:
+            return
+        self._reading_paused = enough
+        if enough:
+            self._transport.pauseProducing()
+        else:
             self._transport.resumeProducing()
 
     def _leave(self) -> None:
@@ -258,8 +274,9 @@ class SMTPServerProtocol(Protocol):
             transport.loseConnection()
 
     def _timer_fired(self) -> None:
-        self._smtp.handle_timer(self._clock.seconds())
-        self._conversation.overdue()
+        self._patience = inf
+        if self._smtp.handle_timer(self._now()):
+            self._conversation.overdue()
         self._advance()
 
     def _start_tls(self) -> None:

@@ -185,10 +185,10 @@ class RuledProtocol(SMTPServerProtocol):
     def _hold(self, seconds: float, go_on: Callable[[float], None]) -> None:
         def release() -> None:
             self._holding = None
-            go_on(self._clock.seconds())
+            go_on(self._now())
             self._advance()
 
-        self._holding = self._clock.callLater(seconds, release)
+        self._holding = self.factory.clock.callLater(seconds, release)
 
 
 class _Both:

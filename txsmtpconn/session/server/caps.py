@@ -91,36 +91,33 @@ class DataPace:
 
     Attributes:
         octets: How many have come; whoever reads them counts them.
+        held: Whether the clock stands still.
     """
 
-    __slots__ = ("_block", "_held_at", "_rate", "_started", "octets")
+    __slots__ = ("_held_at", "_rules", "_started", "held", "octets")
 
     def __init__(self, rules: ServerRules, now: float) -> None:
-        self._block = rules.timeouts.block
-        self._rate = rules.minimum_rate
-        self._started = now
+        self._rules = rules
+        self._started = self._held_at = now
         self.octets = 0
-        self._held_at: float | None = None
-
-    @property
-    def held(self) -> bool:
-        """Whether the clock stands still."""
-        return self._held_at is not None
+        self.held = False
 
     def hold(self, now: float) -> None:
         """Stop the clock: the server does not read."""
-        if self._held_at is None:
-            self._held_at = now
+        if not self.held:
+            self.held, self._held_at = True, now
 
     def go_on(self, now: float) -> None:
         """Let the clock run again."""
-        if self._held_at is not None:
+        if self.held:
+            self.held = False
             self._started += now - self._held_at
-            self._held_at = None
 
     def deadline(self, now: float) -> float:
         """Return until when more must have come, if some came just now."""
-        until = now + self._block
-        if self._rate > 0:
-            until = min(until, self._started + self._block + self.octets / self._rate)
-        return until
+        block, rate = self._rules.timeouts.block, self._rules.minimum_rate
+        if rate > 0:
+            since = self._started + self.octets / rate
+            if since < now:
+                return since + block
+        return now + block

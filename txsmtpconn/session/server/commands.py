@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from txsmtpconn.session.server import replies
-from txsmtpconn.session.server.dialogue import Answered, refuses
+from txsmtpconn.session.server.dialogue import Answered, Reads, refuses
 from txsmtpconn.session.server.events import (
     AuthAbandoned,
     AuthContinued,
@@ -16,7 +16,6 @@ from txsmtpconn.session.server.events import (
     RcptReceived,
     TLSRequested,
 )
-from txsmtpconn.session.server.intake import Reads
 from txsmtpconn.session.server.introduction import Introductions
 from txsmtpconn.session.server.lines import LineError
 from txsmtpconn.session.server.tables import HTTP_VERBS, Phase, Reading
@@ -31,15 +30,17 @@ from txsmtpconn.wire.commands import Command, parse_command, parse_response
 from txsmtpconn.wire.errors import CommandError
 from txsmtpconn.wire.limits import AUTHENTICATION_LINE
 from txsmtpconn.wire.parameters import MailParameters, RcptParameters
-from txsmtpconn.wire.path import Mailbox
 from txsmtpconn.wire.reply import Reply
+
+# Set for each message: to find them in their class takes longer.
+_MAIL: Final = Phase.MAIL
+_RCPT: Final = Phase.RCPT
 
 
 class ServerCommands(Introductions):
     """Commands, read and carried out one at a time."""
 
-    #: For the trace: whether what is no command may be somebody's response to AUTH.
-    _secrets_follow = False
+    __slots__ = ()
 
     def _read_command(self, now: float) -> bool:
         try:
@@ -87,11 +88,10 @@ class ServerCommands(Introductions):
 
     def _obey(self, command: Command, now: float) -> None:
         """Carry out a command, or say why not."""
-        verb = command.verb
         legality = self.rules.legality[self.secure, self.identity is not None]
-        refusal = legality[self.phase].get(verb)
+        refusal = legality[self.phase].get(command.verb)
         if refusal is None:
-            self._OBEYED[type(command)](self, command, now)
+            _OBEYED[type(command)](self, command, now)
         elif isinstance(command, commands.Bdat):
             self._swallow_chunk(command, refusal, now)
         else:
@@ -149,7 +149,7 @@ class ServerCommands(Introductions):
                 self._refuse(refusal)
                 return
         address = "" if command.path is None else command.path.text
-        if not parameters.smtputf8 and not address.isascii():
+        if not address.isascii() and not parameters.smtputf8:
             self._refuse(replies.NEEDS_SMTPUTF8)
         elif MailReceived in self._consents:
             self._accept_sender(address, parameters, replies.SENDER_OK)
@@ -165,7 +165,7 @@ class ServerCommands(Introductions):
 
     def _accept_sender(self, address: str, parameters: MailParameters, reply: Reply) -> None:
         self._transaction = IncomingTransaction(address, parameters)
-        self.phase = Phase.MAIL
+        self.phase = _MAIL
         self._say(reply)
 
     def _rcpt(self, command: commands.Rcpt, now: float) -> None:
@@ -178,14 +178,16 @@ class ServerCommands(Introductions):
             except CommandError as error:
                 self._refuse(error.reply)
                 return
-        address = self._qualified(command.path)
+        mailbox = command.path
+        # RFC 5321 section 4.5.1: <Postmaster> without a domain is ours.
+        address = mailbox.text if mailbox.domain else f"{mailbox.text}@{self.rules.name}"
         if len(transaction.recipients) >= self.rules.max_recipients:
             # No error of the client's: it is to end this message and send the rest with another
             # (RFC 5321 section 4.5.3.1.10). Shown out instead, it could never send any of it.
             self._say(replies.TOO_MANY_RECIPIENTS)
         elif not self._tally.admits_domain(address):
             self._say(replies.TOO_MANY_DOMAINS)
-        elif not transaction.parameters.smtputf8 and not command.path.text.isascii():
+        elif not mailbox.text.isascii() and not transaction.parameters.smtputf8:
             self._refuse(replies.NEEDS_SMTPUTF8)
         elif RcptReceived in self._consents:
             self._accept_recipient(address, parameters, replies.RECIPIENT_OK)
@@ -202,13 +204,9 @@ class ServerCommands(Introductions):
     def _accept_recipient(self, address: str, parameters: RcptParameters, reply: Reply) -> None:
         assert self._transaction is not None
         self._tally.recipient(address)
-        self._transaction.recipients.append((address, parameters))
-        self.phase = Phase.RCPT
+        self._transaction.accept(address, parameters)
+        self.phase = _RCPT
         self._say(reply)
-
-    def _qualified(self, mailbox: Mailbox) -> str:
-        # RFC 5321 section 4.5.1: <Postmaster> without a domain is ours.
-        return mailbox.text if mailbox.domain else f"{mailbox.text}@{self.rules.name}"
 
     def _data(self, command: commands.Data, now: float) -> None:
         assert self._transaction is not None
@@ -301,7 +299,6 @@ class ServerCommands(Introductions):
         self.reading = Reading.COMMANDS
         self._refuse(reply)
 
-    #: What comes next -> who reads it from the front of the backlog; False if it is not all there.
     READS: ClassVar[Reads] = {
         **Introductions.READS,
         Reading.COMMANDS: _read_command,
@@ -309,7 +306,7 @@ class ServerCommands(Introductions):
     }
 
     #: A legal command -> who carries it out.
-    _OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {
+    OBEYED: ClassVar[Mapping[type, Callable[[Any, Any, float], None]]] = {
         commands.Hello: _hello,
         commands.Mail: _mail,
         commands.Rcpt: _rcpt,
@@ -332,3 +329,6 @@ class ServerCommands(Introductions):
         AuthStarted: _auth_answered,
         AuthContinued: _auth_answered,
     }
+
+
+_OBEYED: Final = ServerCommands.OBEYED

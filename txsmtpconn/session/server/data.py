@@ -5,10 +5,16 @@ All of it works on whole chunks of whatever size the transport gave; nothing her
 
 from __future__ import annotations
 
+from typing import Final
+
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.rules import BareLineEnds, ServerRules
 from txsmtpconn.wire.reply import Reply
 from txsmtpconn.wire.transparency import LineEnds, Unstuffing, canonical
+
+# Looked at for each message: to find them in their class takes longer.
+_REFUSE: Final = BareLineEnds.REFUSE
+_NORMALISE: Final = BareLineEnds.NORMALISE
 
 
 class MailData:
@@ -19,42 +25,38 @@ class MailData:
         refusal: What to tell the peer at the end, once something was wrong; nothing of the message
             is handed on from then on.
         ended: Whether CRLF.CRLF has come.
+        remainder: What came behind it.
         abandoned: Whether whoever takes the message is done with it, one way or the other.
     """
 
     __slots__ = (
-        "_bare_end",
         "_binary",
         "_line",
         "_line_ends",
         "_pending_cr",
         "_rules",
+        "_strict",
         "_unstuffing",
         "abandoned",
         "ended",
         "octets",
         "refusal",
+        "remainder",
     )
 
     def __init__(self, rules: ServerRules, *, binary: bool = False) -> None:
         self._rules = rules
         self._binary = binary
+        self._strict = not binary and rules.bare_line_ends is _REFUSE
+        self._line_ends = LineEnds() if not binary and rules.bare_line_ends is _NORMALISE else None
         self._unstuffing = Unstuffing()
-        self._line_ends = (
-            LineEnds() if rules.bare_line_ends is BareLineEnds.NORMALISE and not binary else None
-        )
-        self._bare_end = rules.bare_line_ends is BareLineEnds.REFUSE and not binary
         self._pending_cr = b""
         self._line = 0
         self.octets = 0
-        self.ended = False
         self.refusal: Reply | None = None
+        self.ended = False
         self.abandoned = False
-
-    @property
-    def remainder(self) -> bytes:
-        """What came behind the end."""
-        return self._unstuffing.remainder
+        self.remainder = b""
 
     def refuse(self, reply: Reply) -> None:
         """Hand on nothing more; the first reason counts."""
@@ -65,8 +67,9 @@ class MailData:
         """Take octets that follow DATA; return the content among them that is to be handed on."""
         unstuffing = self._unstuffing
         content = unstuffing.feed(octets)
-        self.ended = unstuffing.finished
-        if self._bare_end and (unstuffing.bare_cr or unstuffing.bare_lf):
+        if unstuffing.finished:
+            self.ended, self.remainder = True, unstuffing.remainder
+        if self._strict and (unstuffing.bare_cr or unstuffing.bare_lf):
             self.refuse(replies.BARE_LINE_END)
         return self._judge(content)
 
@@ -77,7 +80,7 @@ class MailData:
             octets: Some of the chunk.
             last: Whether they end the message.
         """
-        if self._bare_end and self.refusal is None:
+        if self._strict and self.refusal is None:
             seen = self._pending_cr + octets
             self._pending_cr = b"\r" if seen.endswith(b"\r") and not last else b""
             whole = seen[:-1] if self._pending_cr else seen

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, Final
 
 from txsmtpconn.session.server import replies
 from txsmtpconn.session.server.caps import DataPace
 from txsmtpconn.session.server.data import MailData
-from txsmtpconn.session.server.dialogue import Answered, ServerDialogue, refuses
+from txsmtpconn.session.server.dialogue import Answered, Reads, ServerDialogue, refuses
 from txsmtpconn.session.server.events import (
     DataEnded,
     DataReceived,
@@ -21,11 +20,16 @@ from txsmtpconn.wire import commands
 from txsmtpconn.wire.chunking import ChunkReader
 from txsmtpconn.wire.reply import Reply
 
-Reads = Mapping[Reading, Callable[[Any, float], bool]]
+# Set for each message: to find them in their class takes longer.
+_COMMANDS: Final = Reading.COMMANDS
+_DATA: Final = Reading.DATA
+_CHUNK: Final = Reading.CHUNK
 
 
 class MailDataIntake(ServerDialogue):
     """Mail data from the agreement to take it up to the final reply."""
+
+    __slots__ = ()
 
     def _begin_chunk(self, command: commands.Bdat, now: float) -> None:
         self._pace = DataPace(self.rules, now)
@@ -40,7 +44,7 @@ class MailDataIntake(ServerDialogue):
 
     def _data_answered(self, question: DataStarted, reply: Reply | None, now: float) -> None:
         assert self._transaction is not None
-        chunked = self.reading is Reading.CHUNK
+        chunked = self.reading is _CHUNK
         if reply is not None and refuses(reply):
             if chunked:
                 self._chunk_refusal = reply
@@ -55,7 +59,7 @@ class MailDataIntake(ServerDialogue):
             if refusal is not None:
                 self._mail_data.refuse(refusal)
         else:
-            self.reading = Reading.DATA
+            self.reading = _DATA
             self._say(reply or replies.SEND_DATA)
 
     def _end_chunk(self) -> None:
@@ -81,7 +85,7 @@ class MailDataIntake(ServerDialogue):
 
     def _finish_data(self, mail_data: MailData) -> None:
         """The mail data is complete: ask who takes it, or say why nobody does."""
-        self.reading = Reading.COMMANDS
+        self.reading = _COMMANDS
         rest = mail_data.finish()
         if rest:
             self._facts.append(DataReceived(rest))
@@ -102,22 +106,27 @@ class MailDataIntake(ServerDialogue):
     def _end_data(self, answers: list[Reply]) -> None:
         """Say who took the message; a farewell waits until the last recipient has its reply."""
         self._end_transaction()
+        taken = leaving = False
         for answer in answers:
             self._say(answer)
-        codes = [answer.code for answer in answers]
-        if 421 in codes:
+            code = answer.code
+            if code < 400:
+                taken = True
+            elif code == 421:
+                leaving = True
+        if leaving:
             self._leave()
-        elif min(codes, default=503) >= 400:
-            farewell = self._tally.error()
-            if farewell is not None:
-                self._show_out(farewell)
-        else:
+        elif taken:
             self._tally.message()
+        else:
+            refused_too_often = self._tally.error()
+            if refused_too_often is not None:
+                self._show_out(refused_too_often)
         if self._draining:
             self._show_out(replies.SHUTTING_DOWN)
 
     def _read_data(self, now: float) -> bool:
-        octets = self._backlog.take()
+        octets = self._backlog.take_all()
         mail_data = self._mail_data
         if not octets or mail_data is None:
             return False
@@ -125,9 +134,8 @@ class MailDataIntake(ServerDialogue):
             self._pace.octets += len(octets)
         self._hand_on(mail_data, mail_data.receive_data(octets))
         if mail_data.ended:
-            remainder = mail_data.remainder
-            if remainder:
-                self._backlog.put_back(remainder)
+            if mail_data.remainder:
+                self._backlog.put_back(mail_data.remainder)
             self._finish_data(mail_data)
             if mail_data.refusal is replies.BARE_LINE_END:
                 # What follows may have been meant for someone who saw the end elsewhere.
@@ -158,7 +166,11 @@ class MailDataIntake(ServerDialogue):
             mail_data.abandoned = True
             self._facts.append(DataRefused(mail_data.refusal))
 
-    READS: ClassVar[Reads] = {Reading.DATA: _read_data, Reading.CHUNK: _read_chunk}
+    READS: ClassVar[Reads] = {
+        **ServerDialogue.READS,
+        Reading.DATA: _read_data,
+        Reading.CHUNK: _read_chunk,
+    }
 
     ANSWERED: ClassVar[Answered] = {
         **ServerDialogue.ANSWERED,

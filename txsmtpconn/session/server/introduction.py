@@ -23,6 +23,8 @@ from txsmtpconn.wire.reply import Reply
 class Introductions(MailDataIntake):
     """What a session is told of clients that it does not see."""
 
+    __slots__ = ()
+
     def _xclient(self, argument: bytes, now: float) -> None:
         try:
             told = parse_attributes(argument, self.rules.xclient)

@@ -75,18 +75,20 @@ class Backlog:
             raise LineError(replies.BARE_LINE_FEED)
         return octets[start : end - 2]
 
-    def take(self, count: int | None = None) -> bytes:
+    def take(self, count: int) -> bytes:
         """Return the next `count` octets, or as many as there are."""
-        start = self._position
-        end = len(self._octets) if count is None else min(start + count, len(self._octets))
-        if start == 0 and end == len(self._octets):
-            taken = self._octets
-            self._octets = b""
-            self.empty = True
-            return taken
-        self._position = end
-        self.empty = end == len(self._octets)
-        return self._octets[start:end]
+        start, size = self._position, len(self._octets)
+        if start + count >= size:
+            return self.take_all()
+        self._position = start + count
+        return self._octets[start : start + count]
+
+    def take_all(self) -> bytes:
+        """Return all that there is."""
+        taken = self._octets[self._position :]  # the same object where none of it was read
+        self._octets, self._position = b"", 0
+        self.empty = True
+        return taken
 
     def put_back(self, octets: bytes) -> None:
         """Put the unread rest of what `take` gave out back to the front."""

@@ -13,6 +13,7 @@ What arrives meanwhile waits; the caller stops reading when `waiting_octets` gro
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -35,11 +36,13 @@ from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
 # Looked at whenever something happens: to find them in their class takes longer.
+_READS: Final = ServerCommands.READS
 _GREETING: Final = Reading.GREETING
 _HANDSHAKE: Final = Reading.HANDSHAKE
 _COMMANDS: Final = Reading.COMMANDS
 _CHUNK: Final = Reading.CHUNK
 _NOTHING: Final = Reading.NOTHING
+_SASL_RESPONSE: Final = Reading.SASL_RESPONSE
 
 
 class ServerSession(ServerCommands):
@@ -59,12 +62,22 @@ class ServerSession(ServerCommands):
         hello_name: What the client called itself.
         extended: Whether it said EHLO or LHLO and not HELO.
         question: What the application is to answer; None if nothing.
+        patience: How many seconds the timeout has that runs now. `next_deadline` only moves away
+            while this does not fall, so a timer that is armed for it need not be armed anew
+            before it fires.
         closing: Close the connection once all is written.
         aborting: Close it at once: the peer had its time.
     """
 
-    aborting = False
-    _session_end: float | None = None
+    __slots__ = (
+        "_blocked",
+        "_end",
+        "_input_ended",
+        "_session_end",
+        "_since",
+        "aborting",
+        "patience",
+    )
 
     def __init__(
         self,
@@ -74,9 +87,12 @@ class ServerSession(ServerCommands):
         trace: Trace | None = None,
     ) -> None:
         super().__init__(rules, consents=consents, trace=trace)
-        self._deadline: float | None = None
+        self.aborting = False
         self._input_ended = False
         self._blocked = False
+        # The timeout that runs now: its seconds, when it began, and where it ends at the latest.
+        self.patience = self._end = self._session_end = math.inf
+        self._since = 0.0
 
     @property
     def input_over(self) -> bool:
@@ -182,11 +198,10 @@ class ServerSession(ServerCommands):
             self._show_out(replies.SHUTTING_DOWN)
         self._renew(now)
 
-    def handle_timer(self, now: float) -> None:
-        """Act on the deadline if it has passed."""
-        if self._deadline is None or now < self._deadline:
-            return
-        self._deadline = None
+    def handle_timer(self, now: float) -> bool:
+        """Act on the deadline if it has passed; tell whether it has."""
+        if now < self.next_deadline():
+            return False
         if self._blocked or self.reading in (_NOTHING, _HANDSHAKE):
             self._leave()
             self.aborting = True
@@ -194,34 +209,33 @@ class ServerSession(ServerCommands):
             self._facts.append(AnswerOverdue())
         elif self.reading is _GREETING:
             self._greet(now)
-        elif self._session_end is not None and now >= self._session_end:
+        elif now >= self._session_end:
             self._show_out(replies.SESSION_TOO_LONG)
         else:
             self._show_out(replies.TIMED_OUT)
-        self._moved = True
+        self._renew(now)
+        return True
 
     # -- outputs
 
     def next_event(self, now: float) -> Event | None:
         """Return the next fact, or None once there is nothing to do before the next input."""
-        facts, reads = self._facts, self.READS
-        while True:
-            if facts:
-                return facts.popleft()
+        facts = self._facts
+        while not facts:
             if self.question is None:
                 # An empty chunk is whole without an octet.
-                reading = self.reading
-                if not self._backlog.empty or reading is _CHUNK:
-                    read = reads.get(reading)
-                    if read is not None and read(self, now):
-                        self._moved = True
-                        continue
+                if (not self._backlog.empty or self.reading is _CHUNK) and _READS[self.reading](
+                    self, now
+                ):
+                    self._moved = True
+                    continue
                 if self._input_ended and self.reading is not _NOTHING:
                     self._leave()
                     continue
             if self._moved:
                 self._renew(now)
             return None
+        return facts.popleft()
 
     def data_to_send(self) -> bytes:
         """Return all that is to be written now."""
@@ -231,9 +245,9 @@ class ServerSession(ServerCommands):
         self._out = []
         return b"".join(out)
 
-    def next_deadline(self) -> float | None:
+    def next_deadline(self) -> float:
         """Return when `handle_timer` is to be called."""
-        return self._deadline
+        return min(self._since + self.patience, self._end)
 
     # -- answers
 
@@ -316,27 +330,21 @@ class ServerSession(ServerCommands):
     # -- time
 
     def _renew(self, now: float) -> None:
-        """Set the deadline that fits what the session waits for."""
-        self._moved = False
-        timeouts = self.rules.timeouts
-        reading, pace = self.reading, self._pace
+        """Begin the timeout that fits what the session waits for."""
+        self._moved, self._since, self._end = False, now, math.inf
+        timeouts, reading, pace = self.rules.timeouts, self.reading, self._pace
         if self._blocked:
-            self._deadline = now + timeouts.block
+            self.patience = timeouts.block
         elif self.question is not None:
             ending = isinstance(self.question, DataEnded)
-            self._deadline = now + (timeouts.mark if ending else timeouts.answer)
-        elif reading is _NOTHING:
-            self._deadline = now + timeouts.close
-        elif reading is _GREETING:
-            self._deadline = self._greet_at
-        elif reading is _HANDSHAKE:
-            self._deadline = now + timeouts.tls
+            self.patience = timeouts.mark if ending else timeouts.answer
         elif pace is not None and pace.held:
-            self._deadline = now + timeouts.mark
+            self.patience = timeouts.mark
+        elif reading is _COMMANDS or reading is _SASL_RESPONSE:
+            self.patience, self._end = timeouts.command, self._session_end
+        elif pace is not None:
+            self.patience, self._end = pace.deadline(now) - now, self._session_end
+        elif reading is _GREETING:
+            self.patience = self._greet_at - now
         else:
-            if pace is None or reading is _COMMANDS:
-                until = now + timeouts.command
-            else:
-                until = pace.deadline(now)
-            end = self._session_end
-            self._deadline = until if end is None or until < end else end
+            self.patience = timeouts.tls if reading is _HANDSHAKE else timeouts.close

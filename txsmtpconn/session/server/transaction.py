@@ -16,32 +16,39 @@ class IncomingTransaction:
     Attributes:
         address: The reverse-path; empty for the null reverse-path.
         parameters: Those of MAIL.
+        binary: Whether it said BODY=BINARYMIME (RFC 3030).
         recipients: Accepted ones, in order, duplicates kept.
     """
 
-    __slots__ = ("address", "parameters", "recipients")
+    __slots__ = ("_rcpt_parameters", "address", "binary", "parameters", "recipients")
 
     def __init__(self, address: str, parameters: MailParameters) -> None:
         self.address = address
         self.parameters = parameters
-        self.recipients: list[tuple[str, RcptParameters]] = []
+        self.binary = parameters.body == "BINARYMIME"
+        self.recipients: list[str] = []
+        # The place of a recipient among them -> what RCPT said besides the path.
+        self._rcpt_parameters: dict[int, RcptParameters] = {}
 
-    @property
-    def binary(self) -> bool:
-        """Whether MAIL said BODY=BINARYMIME (RFC 3030)."""
-        return self.parameters.body == "BINARYMIME"
+    def accept(self, address: str, parameters: RcptParameters) -> None:
+        """Add a recipient."""
+        if parameters is not NO_RCPT_PARAMETERS:
+            self._rcpt_parameters[len(self.recipients)] = parameters
+        self.recipients.append(address)
 
     def envelope(self) -> Envelope:
         """Return the envelope that is now complete."""
-        rcpt_to: list[str | Recipient] = [
-            address
-            if parameters is NO_RCPT_PARAMETERS or parameters == NO_RCPT_PARAMETERS
-            else Recipient(address, DSN(notify=parameters.notify or None, orcpt=parameters.orcpt))
-            for address, parameters in self.recipients
-        ]
         given = self.parameters
-        if given is NO_PARAMETERS or given == NO_PARAMETERS:
-            return Envelope(self.address, rcpt_to)
+        if (
+            given is NO_PARAMETERS
+            and not self._rcpt_parameters
+            and "".join((self.address, *self.recipients)).isascii()
+        ):
+            return Envelope.of_parsed(self.address, self.recipients)
+        rcpt_to: list[str | Recipient] = list(self.recipients)
+        for place, told in self._rcpt_parameters.items():
+            dsn = DSN(notify=told.notify or None, orcpt=told.orcpt)
+            rcpt_to[place] = Recipient(self.recipients[place], dsn)
         reports = given.ret is not None or given.envid is not None
         return Envelope(
             self.address,
