@@ -6,7 +6,7 @@ import gc
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.protocols.tls import BufferingTLSTransport
 
 from txsmtpconn import (
     ConnectionLostError,
@@ -34,7 +35,7 @@ from txsmtpconn import (
     TLSOptions,
     connect,
 )
-from txsmtpconn.testing import ScriptedPeer
+from txsmtpconn.testing import CertificateZoo, ScriptedPeer
 from txsmtpconn.testing.fixtures import certificate_zoo
 from txsmtpconn.testing.script import (
     Step,
@@ -52,6 +53,7 @@ from txsmtpconn.testing.script import (
 
 __all__ = ["certificate_zoo"]
 
+HOST = "127.0.0.1"
 ENVELOPE = Envelope("a@a.test", ["u@a.test"])
 BODY = b"Subject: x\r\n\r\nbody\r\n"
 
@@ -60,6 +62,7 @@ READY = (
     expect("EHLO client.test"),
     send("250-mx.test", "250 PIPELINING"),
 )
+STARTTLS = (send("250-mx.test", "250 STARTTLS"), expect("STARTTLS"), send("220 go"))
 FLIGHT = expect("MAIL FROM:<a@a.test>", "RCPT TO:<u@a.test>", "DATA")
 GO_AHEAD = send("250 ok", "250 ok", "354 go")
 DELIVERY = (FLIGHT, GO_AHEAD, expect_data(), send("250 taken"))
@@ -355,32 +358,112 @@ async def _dropped(connection: SMTPConnection) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(
-    ("script", "use"),
-    [
-        ((*READY, *DELIVERY, expect("QUIT"), send("221 bye"), expect_close()), _delivered),
-        ((*READY, FLIGHT, close()), _lost),
-        ((*READY, expect_close()), _dropped),
-    ],
-    ids=["quit", "lost", "closed"],
-)
+#: Whether Twisted cuts the cycle that it has in each TLS transport; 24.11 does not.
+TLS_ENDS = "connectionLost" in vars(BufferingTLSTransport)
+
+#: How a connection that was ready ends: what the peer does, and what its user does.
+ENDS = {
+    "quit": ((*READY, *DELIVERY, expect("QUIT"), send("221 bye"), expect_close()), _delivered),
+    "lost": ((*READY, FLIGHT, close()), _lost),
+    "closed": ((*READY, expect_close()), _dropped),
+}
+
+
+#: What hangs on cycles of Twisted's that nobody else can cut: those of a transport that was never
+#: connected, and of the failure that stands for TLS without a goodbye. No session, no message and
+#: no connection of ours is among it.
+SHELLS = {
+    "twisted.internet.tcp.Client",
+    "twisted.internet.tcp.Connector",
+    "txsmtpconn.client.connecting._Dialled",
+    "txsmtpconn.client.options.ConnectionOptions",
+    "txsmtpconn.client.waiters.Waiters",
+    "txsmtpconn.net.tls.Guarded",
+    "txsmtpconn.net.tls.TLSOptions",
+    "txsmtpconn.net.tls._ClientConnections",
+}
+
+
+@asynccontextmanager
+async def _without_collector(*, but: Collection[str] = ()) -> AsyncIterator[None]:
+    """Nothing may be left to the collector that went unheeded within, but for these."""
+    from twisted.internet import reactor
+
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        await deferLater(reactor, 0)
+        assert not _uncollected() - set(but)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", ["clear", "starttls", "implicit"])
+@pytest.mark.parametrize("end", ENDS)
 @pytest_twisted.ensureDeferred
 async def test_nothing_of_a_finished_connection_is_left_to_the_collector_of_cycles(
-    script: tuple[Step, ...], use: Callable[[SMTPConnection], Awaitable[None]]
+    certificate_zoo: CertificateZoo, way: str, end: str
 ) -> None:
     """Its search would cost more than the end of a connection that carried one message."""
     from twisted.internet import reactor
 
-    async with serving(script) as (port, _):
-        gc.collect()
-        gc.disable()
-        try:
-            connection = await connect(reactor, host="127.0.0.1", port=port, name="client.test")
-            gone = connection.when_closed().addErrback(lambda _: None)
-            await use(connection)
-            del connection
-            await gone
-            await deferLater(reactor, 0)
-            assert not _uncollected()
-        finally:
-            gc.enable()
+    script, use = ENDS[end]
+    options = {"tls": TLSOptions(ca_file=certificate_zoo.ca), "secure": way == "implicit"}
+    handshake = start_tls(certificate_zoo.server_options())
+    if way == "starttls":
+        script = (*READY[:2], *STARTTLS, handshake, *script[1:])
+    elif way == "implicit":
+        script = (handshake, *script)
+    if way != "clear" and not TLS_ENDS:
+        pytest.skip("this Twisted leaves every TLS transport to the collector")
+    shells = SHELLS if end == "closed" and way != "clear" else ()
+    async with serving(script) as (port, _), _without_collector(but=shells):
+        connection = await connect(reactor, host=HOST, port=port, name="client.test", **options)
+        assert connection.secure is (way != "clear")
+        gone = connection.when_closed().addErrback(lambda _: None)
+        await use(connection)
+        del connection
+        await gone
+
+
+#: What the peer does to one that never gets ready, and what becomes of it.
+FAILURES = {
+    "refused": ((send("554 no"), expect_close()), {}, SMTPError),
+    "closed": ((close(),), {}, ConnectionLostError),
+    "reset": ((reset(),), {}, SMTPError),
+    "silent": ((expect_close(),), {"greeting_timeout": 0.05}, DeadlineError),
+    "no TLS": ((*READY[:2], send("250 mx.test"), expect_close()), {"require_tls": True}, SMTPError),
+    "wrong certificate": (
+        (*READY[:2], *STARTTLS, start_tls, expect_close()),
+        {"servername": "other.test"},
+        TLSError,
+    ),
+    "implicit TLS": ((start_tls, expect_close()), {"secure": True, "tls": TLSOptions()}, TLSError),
+    "no handshake": ((close(),), {"secure": True}, SMTPError),
+}
+
+
+@pytest.mark.parametrize("name", [*FAILURES, "nobody"])
+@pytest_twisted.ensureDeferred
+async def test_nothing_of_a_failed_connection_is_left_to_the_collector_of_cycles(
+    certificate_zoo: CertificateZoo, name: str
+) -> None:
+    """Nor of one that never came to be: who tries again for ever would fill the memory between."""
+    from twisted.internet import reactor
+
+    script, options, error = FAILURES.get(name, ((), {}, SocketError))
+    handshake = start_tls(certificate_zoo.server_options())
+    steps = tuple(handshake if step is start_tls else step for step in script)
+    options = {"tls": TLSOptions(ca_file=certificate_zoo.ca), **options}
+    if start_tls in script and not TLS_ENDS:
+        pytest.skip("this Twisted leaves every TLS transport to the collector")
+    shells = SHELLS if name in ("wrong certificate", "no handshake", "nobody") else ()
+    async with serving(steps) as (port, _), _without_collector(but=shells):
+        if name == "nobody":
+            port = unused_port()
+        failed: list[type] = []
+        connecting = connect(reactor, host=HOST, port=port, name="client.test", **options)
+        await connecting.addErrback(lambda failure: failed.append(type(failure.value)))
+        del connecting
+        assert issubclass(*failed, error)

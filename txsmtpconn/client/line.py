@@ -25,6 +25,7 @@ from txsmtpconn.client.outlet import Outlet
 from txsmtpconn.client.pump import BodyPump
 from txsmtpconn.errors import ConnectionLostError, SMTPError
 from txsmtpconn.net.deadline import Deadline
+from txsmtpconn.net.tls import let_go
 from txsmtpconn.session.client.events import (
     BodyUnwanted,
     BodyWanted,
@@ -139,6 +140,7 @@ class Line:
         if self.transport is None:
             # There never was one; or a wrapper of the caller's says twice that it is gone.
             return
+        let_go(self.transport)
         self.transport = self._outlet = None
         self._deadline.cancel()
         # Whatever comes now is for the session, which has ended, to refuse.

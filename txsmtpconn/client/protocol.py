@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsmtpconn.client.authentication import Login
-from txsmtpconn.client.calls import Call, Farewell, expect_success
+from txsmtpconn.client.calls import Call, Farewell, expect_success, restated
 from txsmtpconn.client.credentials import Credentials
 from txsmtpconn.client.introducing import introducing
 from txsmtpconn.client.line import QUIT, Line, abort
@@ -337,11 +337,11 @@ class SMTPConnection(Protocol):
         try:
             tls.check(self.transport, self._options.reference_name)
         except TLSError as error:
-            self._line.end(error)
+            # Without the frames that raised it: they know this connection, which keeps the error.
+            self._line.end(restated(error))
             return
         self._note("{session_id} secured by TLS")
-        established = self._session.tls_established(self._line.now(), verified=tls.verifies)
-        self._line.take(established)
+        self._line.take(self._session.tls_established(self._line.now(), verified=tls.verifies))
 
     def pauseProducing(self) -> None:
         self._line.pause()

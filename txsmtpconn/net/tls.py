@@ -79,6 +79,8 @@ def verify_identity(transport: Any, name: str) -> None:
         else:
             verify_certificate_hostname(certificate, name)
     except Exception as reason:
+        # Without its frames: they know the transport, which leads to whoever keeps the error.
+        reason.__traceback__ = None
         raise TLSError(f"the certificate does not name {name!a}", command="CONN") from reason
 
 
@@ -130,6 +132,17 @@ class _ClientConnections:
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
         return connection
+
+
+def let_go(transport: Any) -> None:
+    """Cut what `startTLS` has left on a transport that is gone.
+
+    It has put methods of the TLS protocol into the place of the transport's own, and that protocol
+    leads to the transport: only the collector of cycles would free the two, and all that they know.
+    """
+    own = getattr(transport, "__dict__", {})
+    for name in ("getHandle", "getPeerCertificate"):
+        own.pop(name, None)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
