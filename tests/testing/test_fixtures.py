@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from txsmtpconn.testing.fixtures import _Processes
+
 ROOT = Path(__file__).resolve().parents[2]
 # Blocked by its entry point's name, so that it is not registered twice.
 PLUGIN = ("-p", "no:txsmtpconn", "-p", "txsmtpconn.testing.fixtures")
@@ -107,6 +109,17 @@ def test_waiting(capture_process):
 def test_dead(capture_process):
     capture_process._process.kill()
     raise LookupError
+
+
+@pytest.fixture
+def customer(capture_process):
+    with smtplib.SMTP(capture_process.host, capture_process.port, timeout=10) as client:
+        client.help()
+    raise LookupError
+
+
+def test_fixture(customer):
+    pass
 
 
 def test_skipped(capture_process):
@@ -205,13 +218,31 @@ def test_a_test_that_fails_shows_what_was_said(project: Path) -> None:
     """Unless the failure has told already; and no test that passes or is skipped asks for it."""
     (project / "test_failures.py").write_text(FAILS, "utf-8")
     done = run(project, *ALONE, "-rs")
-    assert "4 failed, 1 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    counted = "4 failed, 1 passed, 1 skipped, 1 error"
+    assert counted in done.stdout, done.stdout + done.stderr
     sections = done.stdout.split(" SMTP at capture_process ")[1:]
-    assert len(sections) == 3
-    assert "C: noop\n" in sections[0]
-    assert "nobody has connected" in sections[1]
-    assert "process has ended" in sections[2]
+    assert len(sections) == 4
+    for section, said in zip(
+        sections,
+        ["C: help\n", "C: noop\n", "nobody has connected", "process has ended"],
+        strict=True,
+    ):
+        assert said in section
     assert done.stdout.count("MissingMessages: 1 message expected") == 1
+
+
+def test_processes_do_not_pile_up() -> None:
+    """Where each test has options of its own, those that were used last are left."""
+    processes = _Processes()
+    try:
+        one, *others = [processes.get({"name": f"mx{number}.test"}) for number in range(4)]
+        assert processes.get({"name": "mx0.test"}) is one
+        another = processes.get({"name": "mx4.test"})
+        running = [each for each in (one, *others, another) if each._process is not None]
+        assert running == [one, *others[1:], another]
+    finally:
+        processes.stop(left=0)
+    assert another._process is None
 
 
 @pytest.mark.parametrize("reactor", ["default", "asyncio"])

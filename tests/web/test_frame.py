@@ -77,6 +77,8 @@ def test_pictures_are_bounded_however_often_they_are_named() -> None:
         "<style>@import 'http://e.test/x'</style>",
         "<img srcset='http://e.test/x 2x'>",
         "<video poster=http://e.test/x>",
+        "<svg><image width=1 href='http://e.test/x'/></svg>",
+        "<svg><use xlink:href=//e.test/x></svg>",
     ],
 )
 def test_what_would_be_loaded_is_listed(html: str) -> None:

@@ -9,7 +9,8 @@ is imported when it is asked for.
     memory_network    a `MemoryNetwork`
     certificate_zoo   throw-away certificates, good and bad
 
-When a test fails that has a capture server, its report shows what the server was told.
+When a test fails that has a capture server, or one of its fixtures does, the report shows what the
+server was told.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,41 +68,53 @@ def capture_server(
     finish = pytest_twisted.blockon if network is None else network.result_of
     server = CaptureServer(**capture_options)
     finish(server.start())
+    request.node.stash[_SERVER] = ("capture_server", server)
     yield server
     finish(server.stop())
 
 
 @pytest.fixture(scope="session")
 def _capture_processes() -> Iterator[_Processes]:
-    with ExitStack() as stack:
-        yield _Processes(stack)
+    processes = _Processes()
+    yield processes
+    processes.stop(left=0)
 
 
 @pytest.fixture
 def capture_process(
-    capture_options: dict[str, Any], _capture_processes: _Processes
+    request: pytest.FixtureRequest, capture_options: dict[str, Any], _capture_processes: _Processes
 ) -> CaptureProcess:
     """A server that captures mail, in another process; empty and without rules."""
-    return _capture_processes.get(capture_options)
+    server = _capture_processes.get(capture_options)
+    request.node.stash[_SERVER] = ("capture_process", server)
+    return server
+
+
+#: The server of a test, and what the test calls it.
+_SERVER = pytest.StashKey["tuple[str, CaptureServer | CaptureProcess]"]()
+
+#: Processes that run at one time: options may have a directory of the test in them, and a test run
+#: thousands of tests.
+_MOST_PROCESSES = 4
 
 
 class _Processes:
     """The processes of a test run, one for each set of options: a start takes half a second."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._running: dict[str, CaptureProcess] = {}
+    def __init__(self) -> None:
+        self._running: dict[str, CaptureProcess] = {}  # the one used last is the last
 
     def get(self, options: dict[str, Any]) -> CaptureProcess:
         """Return a process with these options that has seen nothing yet."""
         from txsmtpconn.testing import CaptureProcess
 
         key = json.dumps(options, sort_keys=True, default=str)
-        server = self._running.get(key)
+        server = self._running.pop(key, None)
         if server is None:
-            server = self._stack.enter_context(CaptureProcess(**options))
-            self._running[key] = server
+            self.stop(left=_MOST_PROCESSES - 1)
+            server = self._running[key] = CaptureProcess(**options).start()
             return server
+        self._running[key] = server
         try:
             server.clear()
             server.clear_rules()
@@ -111,20 +123,28 @@ class _Processes:
             server.start()
         return server
 
+    def stop(self, *, left: int) -> None:
+        """Stop all but some: those that were used last are left."""
+        while len(self._running) > left:
+            self._running.pop(next(iter(self._running))).stop()
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Add to the report of a test that failed what its capture servers were told."""
-    if call.when != "call" or call.excinfo is None:
+    if call.excinfo is None:
         return
     if isinstance(call.excinfo.value, (pytest.skip.Exception, pytest.xfail.Exception)):
         return
     if call.excinfo.typename == "MissingMessages":
         return  # it has told
-    servers = _classes_of_servers()
-    for name, value in getattr(item, "funcargs", {}).items():
-        if isinstance(value, servers):
-            item.add_report_section("call", f"SMTP at {name}", _said_to(value))
+    servers, found = _classes_of_servers(), getattr(item, "funcargs", {})
+    told = {name: value for name, value in found.items() if isinstance(value, servers)}
+    if _SERVER in item.stash:  # what another fixture has asked for is no argument of the test
+        name, server = item.stash[_SERVER]
+        told[name] = server
+    for name, server in told.items():
+        item.add_report_section(call.when, f"SMTP at {name}", _said_to(server))
 
 
 def _classes_of_servers() -> Any:

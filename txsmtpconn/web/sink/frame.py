@@ -38,7 +38,8 @@ _CID = re.compile(r"(?<=[\"'(=\s])cid:([^\"'()<>\s]{1,998})", re.IGNORECASE)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _REMOTE = re.compile(
     r"""(?:\b(?:src|background|poster|data)\s*=\s*["']?|\burl\(\s*["']?|\bsrcset\s*=\s*["']?"""
-    r"""|<link\b[^>]{0,500}?\bhref\s*=\s*["']?|@import\s+["'])\s*((?:https?:)?//[^\s"'()<>]{1,2000})""",
+    r"""|<(?:link|image|feImage|use)\b[^>]{0,500}?\bhref\s*=\s*["']?"""
+    r"""|@import\s+["'])\s*((?:https?:)?//[^\s"'()<>]{1,2000})""",
     re.IGNORECASE,
 )
 
