@@ -381,6 +381,8 @@ SHELLS = {
     "txsmtpconn.net.tls.Guarded",
     "txsmtpconn.net.tls.TLSOptions",
     "txsmtpconn.net.tls._ClientConnections",
+    "txsmtpconn.session.client.policy.Timeouts",
+    "txsmtpconn.session.client.terms.Terms",
 }
 
 
@@ -394,7 +396,8 @@ async def _without_collector(*, but: Collection[str] = ()) -> AsyncIterator[None
     try:
         yield
         await deferLater(reactor, 0)
-        assert not _uncollected() - set(but)
+        left = _uncollected() - set(but)
+        assert not left, sorted(left)
     finally:
         gc.enable()
 
