@@ -282,19 +282,20 @@ class Conversation:
 
     def _take_phrase(self, phrase: Phrase, now: float) -> None:
         """Let replies to a flight, known as a whole, do what each of them would do."""
-        _, steps, rest = phrase
-        _, operation, octets = self.owed[0]
+        _, replies, steps, rest = phrase
+        owed, parts = self.owed, self.parts
+        _, operation, octets = owed[0]
         if rest is None:
-            self.owed.popleft()
+            owed.popleft()
             self.unanswered -= octets
         else:
-            self.owed[0] = (rest, operation, octets)
+            owed[0] = (rest, operation, octets)
         self._waiting_since = now
-        self.last_reply = steps[-1][1]
-        parts, trace = self.parts, self.trace
-        for effect, reply, expected in steps:
-            if trace is not None:
+        self.last_reply = replies[-1]
+        if self.trace is not None:
+            for reply in replies:
                 self._trace_reply(reply)
+        for effect, reply, expected in steps:
             part, act = _CARRIERS[effect]
             act(parts[part], reply, operation, expected)
 

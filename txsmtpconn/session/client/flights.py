@@ -88,10 +88,10 @@ class Flight:
         )
 
 
-#: One reply of a phrase: what it does, the reply, and what it answers.
+#: What a reply of a phrase does, the reply, and what it answers.
 Step = tuple[Effect, Reply, Expected]
-#: Octets, the replies that they are, and what is awaited behind them.
-Phrase = tuple[bytes, tuple[Step, ...], Awaited | None]
+#: Octets, the replies that they are, what these do, and what is awaited behind them.
+Phrase = tuple[bytes, tuple[Reply, ...], tuple[Step, ...], Awaited | None]
 
 
 class Phrases:
@@ -124,10 +124,11 @@ class Phrases:
             return
         heard.append((awaited.effects[reply.code - FIRST_CODE], reply, awaited.expected))
         if len(heard) == flight.common:
-            replies = [each for _, each, _ in heard]
+            replies = tuple([each for _, each, _ in heard])
             if all(map(_is_plain, replies)):
                 octets = b"".join([b"%d %b\r\n" % (each.code, each.octets[0]) for each in replies])
-                self.known[flight.awaited] = octets, tuple(heard), awaited.rest
+                steps = tuple([step for step in heard if step[0] is not Effect.RESET])
+                self.known[flight.awaited] = octets, replies, steps, awaited.rest
 
 
 def _is_plain(reply: Reply) -> bool:

@@ -52,8 +52,6 @@ _DATA: Final = Expected.BODY
 _MARKED: Final = Phase.MARKED
 _ENDED: Final = Phase.ENDED
 _DRAINING: Final = State.DRAINING
-_FULL: Final = Pipelining.FULL
-_ONE_BY_ONE: Final = Pipelining.OFF
 _NEVER: Final = Chunking.OFF
 _ALWAYS: Final = Chunking.ALWAYS
 
@@ -78,18 +76,28 @@ class Mailing:
     drain_cause: SMTPError | None = None
     # The transaction begun last, for as long as the peer may think that it is still open.
     _undecided: Transaction | None = None
+    # What becomes of the terms with what the peer offers.
+    _pipelined = False  # whether a command may leave while another is unanswered
+    _overlapping = False  # whether a transaction may leave before the last one is answered
+    _chunking = _NEVER
 
     def __init__(self, conversation: Conversation, terms: Terms) -> None:
         self._conversation = conversation
+        self._terms = terms
         self._reply_per_recipient = terms.dialect.reply_per_recipient
-        self._pipelining = terms.pipelining
-        self._chunking = terms.chunking
         self._window = terms.window
         self.active: deque[Transaction] = deque()
         self._limits = SessionLimits()
         conversation.parts[Mailing] = self
         # The conversation keeps what acts on its replies.
         Verdicts(conversation, reply_per_recipient=self._reply_per_recipient, end=self.end)
+
+    def open(self) -> None:
+        """See how mail can go: what the peer offers is known for good."""
+        terms, extensions = self._terms, self._conversation.extensions
+        self._pipelined = extensions.pipelining and terms.pipelining is not Pipelining.OFF
+        self._overlapping = self._pipelined and terms.pipelining is Pipelining.FULL
+        self._chunking = terms.chunking if extensions.chunking else _NEVER
 
     # -- admission and end -----------------------------------------------------------------
 
@@ -176,13 +184,13 @@ class Mailing:
         if self.rendering is not None:
             return False
         conversation = self._conversation
-        if not conversation.owed:
+        owed = conversation.owed
+        if not owed:
             return True
         # RFC 2920 section 3.1: nothing may follow NOOP and its like before they are answered.
         return (
-            self._pipelining is _FULL
-            and conversation.extensions.pipelining
-            and isinstance(conversation.owed[-1][1], Transaction)
+            self._overlapping
+            and isinstance(owed[-1][1], Transaction)
             and len(self.active) < self._window.transactions
             and conversation.unanswered < self._window.octets
         )
@@ -230,14 +238,13 @@ class Mailing:
     def _chooses_chunks(self, transaction: Transaction, waiting: int) -> bool:
         if transaction.envelope.body == "BINARYMIME":
             return True
-        extensions = self._conversation.extensions
-        if not extensions.chunking or self._chunking is _NEVER:
+        if self._chunking is _NEVER:
             return False
         if self._chunking is _ALWAYS:
             return True
         if transaction.body is None:
             return transaction.size is None or transaction.size >= _BIG_BODY
-        if self._pipelining is not _FULL or not extensions.pipelining:
+        if not self._overlapping:
             return False
         return waiting >= _DEEP_QUEUE or bool(self.active and self.active[-1].chunked)
 
@@ -284,11 +291,6 @@ class Mailing:
     def _may_follow(self, transaction: Transaction) -> bool:
         """Whether more mail data may leave now: each BDAT is a command with a reply of its own."""
         return not transaction.chunked or self._pipelined or not self._conversation.owed
-
-    @property
-    def _pipelined(self) -> bool:
-        pipelining = self._conversation.extensions.pipelining
-        return pipelining and self._pipelining is not _ONE_BY_ONE
 
     def send_body(self, transaction: Transaction, chunk: bytes) -> None:
         """Render the next octets of a streamed body."""

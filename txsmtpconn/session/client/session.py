@@ -360,6 +360,7 @@ class ClientSession:
     def _begin_mailing(self) -> None:
         """The peer's extensions are known: see which of the waiting transactions it can take."""
         self._dialogue.succeeded = False
+        self._mailing.open()
         waiting, self._queue = self._queue, deque()
         for operation in waiting:
             error = None

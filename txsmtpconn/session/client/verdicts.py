@@ -73,24 +73,21 @@ class Verdicts:
 
     def _conclude(self, reply: Reply, operation: Transaction) -> None:
         """End a transaction with the last reply that it gets."""
-        positive = reply.code < 300
-        # A last word behind 353 may be friendly though every recipient was refused: the peer may
-        # keep the transaction open then, as after any chunk that it has no use for.
-        taken = not operation.divided or any(each.code < 300 for each in operation.final_replies)
-        if positive and taken:
-            operation.was_accepted = True
-        if positive and (operation.mail_refused or operation.refusal is not None):
-            text = "the server took a message that it had refused"
-            error = ProtocolError(text, reply=reply, command="DATA")
-            self._end(operation, error)
-            self._conversation.end(error)
+        error: SMTPError | None = None
+        if reply.code < 300:
+            # A last word behind 353 may be friendly though every recipient was refused: the peer
+            # may keep the transaction open then, as after any chunk that it has no use for.
+            if not operation.divided or any(each.code < 300 for each in operation.final_replies):
+                operation.was_accepted = True
+            if operation.mail_refused or operation.refusal is not None:
+                text = "the server took a message that it had refused"
+                error = ProtocolError(text, reply=reply, command="DATA")
         elif reply.code == 421:
             text = "the server closed the session"
-            error_421 = ConnectionLostError(text, reply=reply, command="DATA")
-            self._end(operation, error_421)
-            self._conversation.end(error_421)
-        else:
-            self._end(operation, None)
+            error = ConnectionLostError(text, reply=reply, command="DATA")
+        self._end(operation, error)
+        if error is not None:
+            self._conversation.end(error)
 
     #: Which effects of replies this part carries out, and how.
     ACTS: Final = (
