@@ -3,7 +3,8 @@
 What the client asked for (RFC 3461 notifications, BODY, SMTPUTF8, REQUIRETLS, ...) travels with
 the message to the next hop. SIZE does not: the message has grown by its trace field, and the
 session of the next hop counts for itself. Nor does whom AUTH= names: we would vouch for a claim
-that we cannot check, and say "nobody known" instead (RFC 4954 section 5).
+that we cannot check, and say "nobody known" instead (RFC 4954 section 5). BY is not offered: what
+is passed on would have to be the time that is left (RFC 2852 section 4.1.4).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ def to_spool(envelope: Envelope, client: str, destination: str = "") -> NewMessa
         envid=common.envid if common else None,
         auth=None if envelope.auth is None else "",
         requiretls=envelope.requiretls,
-        deliver_by=envelope.deliver_by,
         mt_priority=envelope.mt_priority,
     )
     recipients = tuple(
@@ -56,7 +56,6 @@ def from_spool(
         smtputf8=asked.smtputf8 or None,
         dsn=common,
         requiretls=asked.requiretls,
-        deliver_by=asked.deliver_by,
         mt_priority=asked.mt_priority,
         auth=asked.auth,
     )
