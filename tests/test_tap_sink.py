@@ -101,6 +101,8 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--web-listen=tcp:8025"], "--web"),
         (["--web-host=sink.test"], "--web"),
         (["--web-remote"], "--web"),
+        (["--web", "--web-host=sink.test:8025"], "a name such as"),
+        (["--web", "--web-host=http://sink.test"], "a name such as"),
         (["--web", "--web-listen=nonsense:1"], "nonsense"),
         (["--web", "--web-listen=tcp:65536:interface=127.0.0.1"], "tcp:65536"),
         (["--web", "--web-listen=tcp:8025"], "not on loopback"),
@@ -114,6 +116,7 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
         (["--web", "--release-password-file=x"], "--release-to"),
         (["--web", "--release-to=smtp://u:p@mx.test", "--release-allow=*"], "holds a password"),
         (["--web", "--release-to=http://mx.test", "--release-allow=*"], "smtp"),
+        (["--web", "--release-to=smtp://u@mx.test", "--release-allow=*"], "SMTPSINK_PASSWORD a"),
         (
             ["--web", "--release-to=smtp://u@x", "--release-allow=*", "--release-password-file=no"],
             "cannot read 'no'",

@@ -169,6 +169,11 @@ class Options(usage.Options):
         for name, needed in _NEEDS.items():
             if self[name] and not any(self[each] for each in needed):
                 raise usage.UsageError(f"--{name} needs --{' or --'.join(needed)}")
+        for name in self["web-host"]:
+            if not re.fullmatch(r"[^\s/:@]+", name):
+                raise usage.UsageError(
+                    f"--web-host is a name such as sink.example.org and no more, not {name!r}"
+                )
         if (self["users"] or self["require-auth"]) and not self._offers_logins():
             raise usage.UsageError(
                 "nobody could log in without --certificate, endpoints of TLS or"
@@ -307,6 +312,11 @@ def _release_to(options: Options) -> dict[str, Any] | None:
         )
     path = options["release-password-file"]
     password = os.environ.get(PASSWORD_VARIABLE) if path is None else secret_of(path)
+    if password is None and "auth_method" not in given:
+        raise ConfigError(
+            "--release-to names a user, and neither --release-password-file nor"
+            f" {PASSWORD_VARIABLE} a password"
+        )
     return {**given, "auth": Credentials(auth.user, password)}
 
 

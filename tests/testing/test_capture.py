@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
 from tests.server.hand import Hand, codes
@@ -533,6 +534,19 @@ def test_as_a_context_manager(stage: Stage) -> None:
     connecting = stage.network.connect(Factory.forProtocol(Hand))
     stage.network.settle()
     failure_result_of(connecting)
+
+
+def test_a_start_that_fails_leaves_nothing_behind(stage: Stage) -> None:
+    """No certificate, and the server can be started when there is room for it."""
+    stage.begin()
+    second = CaptureServer(network=stage.network, tls="starttls")
+    failure_result_of(second.start(), CannotListenError)
+    assert second.ca_file is not None
+    assert not second.ca_file.parent.exists()
+    stage.network.result_of(stage.server.stop())
+    stage.network.result_of(second.start())
+    assert second.ca_file.exists()
+    stage.network.result_of(second.stop())
 
 
 def test_it_can_be_started_again_but_not_twice(stage: Stage) -> None:

@@ -163,17 +163,26 @@ class CaptureServer(Ruled):
     def _start(self) -> CaptureServer:
         if self._listening is not None:
             raise ConfigError("the server runs already")
-        options = ServerOptions(**self._options, **self._make_certificate())
-        self._factory = CaptureFactory(self._clock, options, self._rules, self._users, self._took)
+        try:
+            options = ServerOptions(**self._options, **self._make_certificate())
+            self._factory = factory = CaptureFactory(
+                self._clock, options, self._rules, self._users, self._took
+            )
+            self._listening = self._listen(factory)
+        except BaseException:
+            self._discard_certificate()
+            raise
         if self._network is not None:
-            self._listening = self._network.listen(self._factory, self._address)
             self._network.add_witness(self._report)
-        elif self._path is not None:
-            self._listening = self._clock.listenUNIX(str(self._path), self._factory)
-        else:
-            self._listening = self._clock.listenTCP(0, self._factory, interface=_LOOPBACK)
         self.port = getattr(self._listening.getHost(), "port", 0)
         return self
+
+    def _listen(self, factory: CaptureFactory) -> Any:
+        if self._network is not None:
+            return self._network.listen(factory, self._address)
+        if self._path is not None:
+            return self._clock.listenUNIX(str(self._path), factory)
+        return self._clock.listenTCP(0, factory, interface=_LOOPBACK)
 
     async def _stop(self) -> None:
         listening, self._listening = self._listening, None
@@ -186,9 +195,7 @@ class CaptureServer(Ruled):
         await maybeDeferred(listening.stopListening)
         await self._factory.drain(0)
         self._factory.cancel_pauses()
-        if self._directory is not None:
-            self._directory.cleanup()
-            self._directory = None
+        self._discard_certificate()
 
     def _make_certificate(self) -> dict[str, Any]:
         if self._tls is None:
@@ -201,6 +208,11 @@ class CaptureServer(Ruled):
             "tls_key_file": zoo["server"].key,
             "implicit_tls": self._tls == "implicit",
         }
+
+    def _discard_certificate(self) -> None:
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
 
     @property
     def _clock(self) -> Any:

@@ -108,12 +108,20 @@ class CapturedMessage:
 
     @property
     def text(self) -> str:
-        """The body that a reader without HTML sees, lines ending in LF; empty if there is none."""
+        """The body that a reader without HTML sees, lines ending in LF; empty if there is none.
+
+        Raises:
+            LookupError: The message names a charset that there is not.
+        """
         return self._body("plain")
 
     @property
     def html(self) -> str:
-        """The body in HTML, lines ending in LF; empty if there is none."""
+        """The body in HTML, lines ending in LF; empty if there is none.
+
+        Raises:
+            LookupError: The message names a charset that there is not.
+        """
         return self._body("html")
 
     def _body(self, kind: str) -> str:
