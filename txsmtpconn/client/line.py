@@ -84,21 +84,40 @@ class Line:
         note: Writes an event of the session's life to the log; None where there is none.
     """
 
-    transport: Any = None
-    pump: BodyPump | None = None
-    choked = False
-    over = False
-    note: Callable[..., None] | None = None
-    _acting = False
-    _open = False
-    # The session's when the timer was armed.
-    _patience = inf
-    _holder: Turn | None = None
-    _outlet: Outlet | None = None
-    # Due as soon as the reactor has had its turn.
-    _next_burst: IDelayedCall | None = None
+    __slots__ = (
+        "_acting",
+        "_clock",
+        "_deadline",
+        "_holder",
+        "_next_burst",
+        "_open",
+        "_outlet",
+        "_owner",
+        "_patience",
+        "_turns",
+        "choked",
+        "note",
+        "now",
+        "over",
+        "pump",
+        "session",
+        "transport",
+    )
 
     def __init__(self, session: ClientSession, clock: IReactorTime, owner: Owner) -> None:
+        self.transport: Any = None
+        self.pump: BodyPump | None = None
+        self.choked = False
+        self.over = False
+        self.note: Callable[..., None] | None = None
+        self._acting = False
+        self._open = False
+        # The session's when the timer was armed.
+        self._patience = inf
+        self._holder: Turn | None = None
+        self._outlet: Outlet | None = None
+        # Due as soon as the reactor has had its turn.
+        self._next_burst: IDelayedCall | None = None
         self.session = session
         self.now: Callable[[], float] = clock.seconds
         self._clock = clock
@@ -119,12 +138,12 @@ class Line:
         if self._acting:
             # Made while acting on an earlier input, whose call writes.
             for event in events:
-                self._ACTS[type(event)](self, event)
+                _ACTS[type(event)](self, event)
             return
         self._acting = True
         try:
             for event in events:
-                self._ACTS[type(event)](self, event)
+                _ACTS[type(event)](self, event)
         finally:
             self._acting = False
         self.flush()
@@ -238,7 +257,7 @@ class Line:
             turn.fail(cause or QUIT)
 
     #: What is done about each kind of event.
-    _ACTS: Final[dict[type[Event], Callable[[Line, Any], None]]] = {
+    ACTS: Final[dict[type[Event], Callable[[Line, Any], None]]] = {
         TransactionEnded: _on_transaction_ended,
         OperationEnded: _on_operation_ended,
         ChallengeReceived: _on_dialogue_event,
@@ -301,6 +320,9 @@ class Line:
             abort(self.transport)
         else:
             self.take(self.session.handle_timer(self.now()))
+
+
+_ACTS: Final = Line.ACTS  # found sooner than through an instance
 
 
 def abort(transport: Any) -> None:

@@ -46,7 +46,7 @@ class Outlet:
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Write octets, in pieces that are not joined where that can be, behind all others."""
-        if self._is_free:
+        if self._is_free():
             pieces = self._unsent(pieces)
             if not pieces:
                 return
@@ -59,12 +59,11 @@ class Outlet:
     def close(self) -> None:
         """Close the connection, behind all that was written."""
         transport = self.transport
-        if self._is_free and transport.connected:
+        if self._is_free() and transport.connected:
             transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()
 
-    @property
     def _is_free(self) -> bool:
         """Whether there is nothing between us and the kernel."""
         transport = self.transport

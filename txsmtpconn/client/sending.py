@@ -54,25 +54,25 @@ class Sending:
         deferred: What the caller of `send()` holds.
     """
 
-    # One of these is made for each message: what most of them do not need is not in the instance.
-    deferred: Deferred[SendResult] | None
-    _transaction: Transaction | None = None
-    _body: Body | None = None
-    _first = b""
-    _awaited: Deferred[bytes] | None = None
-    _pump: BodyPump | None = None
-    _cancelled = False
-    # Whether LMTP has given an accepted recipient its final reply, if only a refusal. A chunk sent
-    # ahead of the refusal of every RCPT has a reply, too, but that is nobody's.
-    _answered = False
-    # Of a message that takes several transactions: the outcomes so far, by the recipients' place,
-    # the places that the present transaction is for, those still to come, and how many of them
-    # the server takes at once, as it has shown.
-    _outcomes: list[RecipientOutcome | None] | None = None
-    _reply: Reply | None = None
-    _present: Sequence[int] = ()
-    _left: Sequence[int] = ()
-    _fitting: int | None = None
+    __slots__ = (
+        "_answered",
+        "_awaited",
+        "_before_mark",
+        "_body",
+        "_cancelled",
+        "_envelope",
+        "_first",
+        "_fitting",
+        "_left",
+        "_line",
+        "_outcomes",
+        "_present",
+        "_pump",
+        "_reply",
+        "_source",
+        "_transaction",
+        "deferred",
+    )
 
     def __init__(
         self,
@@ -81,11 +81,28 @@ class Sending:
         source: MessageSource,
         before_mark: BeforeMark | None = None,
     ) -> None:
+        self._transaction: Transaction | None = None
+        self._body: Body | None = None
+        self._first = b""
+        self._awaited: Deferred[bytes] | None = None
+        self._pump: BodyPump | None = None
+        self._cancelled = False
+        # Whether LMTP has given an accepted recipient its final reply, if only a refusal. A chunk
+        # sent ahead of the refusal of every RCPT has a reply, too, but that is nobody's.
+        self._answered = False
+        # Of a message that takes several transactions: the outcomes so far, by the recipients'
+        # place, the places that the present transaction is for, those still to come, and how many
+        # of them the server takes at once, as it has shown.
+        self._outcomes: list[RecipientOutcome | None] | None = None
+        self._reply: Reply | None = None
+        self._present: Sequence[int] = ()
+        self._left: Sequence[int] = ()
+        self._fitting: int | None = None
         self._line = line
         self._envelope = envelope
         self._source = source
         self._before_mark = before_mark
-        self.deferred = Deferred(self._cancel)
+        self.deferred: Deferred[SendResult] | None = Deferred(self._cancel)
 
     # -- its turn
 

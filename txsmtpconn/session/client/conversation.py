@@ -72,26 +72,26 @@ class Conversation:
         opened: Called once the peer's extensions are known for good.
     """
 
-    state = State.CONNECTING
-    extensions: Extensions = EMPTY
-    secure = False
-    verified = False
-    last_reply: Reply | None = None
-    cause: SMTPError | None = None
-    unanswered = 0
-    secrets: tuple[bytes, ...] = ()
-    opened: Callable[[], None] | None = None
-
-    #: When the oldest owed reply became the oldest.
-    _waiting_since = 0.0
-    #: When mail data last moved, or the transport last took all that it was given.
-    _progress = 0.0
-    #: When the last octet went either way.
-    _activity = 0.0
-    #: Whether the transport still holds octets of ours.
-    _undrained = False
+    # At most thirty attributes, and no defaults in the class: then each is found at once.
 
     def __init__(self, terms: Terms, trace: Trace | None) -> None:
+        self.state = State.CONNECTING
+        self.extensions: Extensions = EMPTY
+        self.secure = False
+        self.verified = False
+        self.last_reply: Reply | None = None
+        self.cause: SMTPError | None = None
+        self.unanswered = 0
+        self.secrets: tuple[bytes, ...] = ()
+        self.opened: Callable[[], None] | None = None
+        # When the oldest owed reply became the oldest.
+        self._waiting_since = 0.0
+        # When mail data last moved, or the transport last took all that it was given.
+        self._progress = 0.0
+        # When the last octet went either way.
+        self._activity = 0.0
+        # Whether the transport still holds octets of ours.
+        self._undrained = False
         self.timeouts = terms.timeouts
         self.parser = ReplyParser(terms.limits)
         self.trace = trace

@@ -55,10 +55,15 @@ class Dialogue:
         succeeded: Whether a dialogue ended with 235.
     """
 
-    current: Authenticate | OwnWords | None = None
-    succeeded = False
+    __slots__ = (
+        "_conversation",
+        "current",
+        "succeeded",
+    )
 
     def __init__(self, conversation: Conversation) -> None:
+        self.current: Authenticate | OwnWords | None = None
+        self.succeeded = False
         self._conversation = conversation
         conversation.parts[Dialogue] = self
 

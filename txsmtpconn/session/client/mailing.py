@@ -71,17 +71,32 @@ class Mailing:
         drain_cause: Why nothing more may be begun, in state DRAINING.
     """
 
-    rendering: Transaction | None = None
-    begun = 0
-    drain_cause: SMTPError | None = None
-    # The transaction begun last, for as long as the peer may think that it is still open.
-    _undecided: Transaction | None = None
-    # What becomes of the terms with what the peer offers.
-    _pipelined = False  # whether a command may leave while another is unanswered
-    _overlapping = False  # whether a transaction may leave before the last one is answered
-    _chunking = _NEVER
+    __slots__ = (
+        "_chunking",
+        "_conversation",
+        "_limits",
+        "_overlapping",
+        "_pipelined",
+        "_reply_per_recipient",
+        "_terms",
+        "_undecided",
+        "_window",
+        "active",
+        "begun",
+        "drain_cause",
+        "rendering",
+    )
 
     def __init__(self, conversation: Conversation, terms: Terms) -> None:
+        self.rendering: Transaction | None = None
+        self.begun = 0
+        self.drain_cause: SMTPError | None = None
+        # The transaction begun last, for as long as the peer may think that it is still open.
+        self._undecided: Transaction | None = None
+        # What becomes of the terms with what the peer offers.
+        self._pipelined = False  # whether a command may leave while another is unanswered
+        self._overlapping = False  # whether a transaction may leave before the last one is answered
+        self._chunking = _NEVER
         self._conversation = conversation
         self._terms = terms
         self._reply_per_recipient = terms.dialect.reply_per_recipient

@@ -29,10 +29,16 @@ class Opening:
         introduction: The XCLIENT behind which the session begins anew, until it has done so.
     """
 
-    introduction: Operation | None = None
-    _greeted = False
+    __slots__ = (
+        "_conversation",
+        "_greeted",
+        "_terms",
+        "introduction",
+    )
 
     def __init__(self, conversation: Conversation, terms: Terms) -> None:
+        self.introduction: Operation | None = None
+        self._greeted = False
         self._conversation = conversation
         self._terms = terms
         conversation.parts[Opening] = self
