@@ -425,6 +425,21 @@ def test_a_client_that_never_reads_is_not_answered_for_ever() -> None:
     meeting.ends()
 
 
+def test_the_time_to_read_begins_when_the_client_has_stopped_to() -> None:
+    """However late the transport finds out that it holds too much."""
+    timeouts = ServerTimeouts(block=30, command=300)
+    meeting = Meeting(Recording(), timeouts=timeouts)
+    meeting.hand()
+    (link,) = meeting.network.links
+    meeting.waits(100)
+    link.server.protocol.pauseProducing()
+    meeting.waits(29)
+    assert meeting.factory.connections == 1
+    meeting.waits(1)
+    assert meeting.factory.connections == 0
+    meeting.ends()
+
+
 def test_a_client_that_reads_again_gets_the_rest() -> None:
     """Every command is answered once, in order."""
     network = MemoryNetwork(capacity=1000)

@@ -1,8 +1,7 @@
 """The server's Protocol: a `ServerSession` on a transport.
 
-One method writes (`_flush`), and it alone arms the timer; one loop (`_proceed`) hands the session's
-events to the conversation with the application. A hook that has not decided yet ends the loop, and
-its answer enters it again.
+One method writes (`_flush`); one loop (`_proceed`) hands the session's events to the conversation
+with the application. A hook that has not decided yet ends the loop, and its answer enters it again.
 """
 
 from __future__ import annotations
@@ -170,6 +169,7 @@ class SMTPServerProtocol(Protocol):
         """Answer nothing more for now: the client does not read."""
         self._output_blocked = True
         self._smtp.output_blocked(self._now())
+        self._lose_patience()
 
     def resumeProducing(self) -> None:
         """Go on: the client has read."""
@@ -219,15 +219,13 @@ class SMTPServerProtocol(Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        """Write, arm the timer, and close or stop reading if it is time to."""
+        """Write, see to the timer, and close or stop reading if it is time to."""
         smtp = self._smtp
         data = smtp.data_to_send()
         if data:
             self._outlet.write(data)
         if smtp.patience < self._patience:
-            # Else the deadline only moves away: the timer will see for itself when it fires.
-            self._patience = smtp.patience
-            self._deadline.set(smtp.next_deadline())
+            self._lose_patience()
         if smtp.closing:
             if smtp.aborting:
                 self._transport.abortConnection()
@@ -241,6 +239,14 @@ class SMTPServerProtocol(Protocol):
         ):
             # Only then can more than a line be waiting.
             self._read_or_wait(smtp.waiting_octets > WAITING_OCTETS)
+
+    def _lose_patience(self) -> None:
+        """Arm the timer anew: the timeout that runs now is shorter than the one it was armed for.
+
+        Where it is not, its end only moves away, and the timer sees for itself when it fires.
+        """
+        self._patience = self._smtp.patience
+        self._deadline.set(self._smtp.next_deadline())
 
     def _read_or_wait(self, enough: bool) -> None:
         """Read on, unless enough waits for the application."""
