@@ -229,15 +229,18 @@ def test_mail_appears_by_itself_and_is_read(page: Any, sink: Sink) -> None:
 
 
 def test_the_page_lives_through_a_restart(browser: Any) -> None:
-    """What the next sink takes appears on the page that was open."""
+    """What the next sink takes appears on the page that was open, and what is gone goes from it."""
     with running_sink() as first:
         _open(browser, first.url)
         send(first, letter("before"))
         wait_for(browser, subjects, ["before"])
+        find(browser, "#list a").click()
+        find(browser, "#panel")
     wait_for(browser, _live, "Reconnecting")
     with running_sink(f"--web-listen=tcp:{first.web_port}:interface=127.0.0.1") as second:
         wait_for(browser, _live, "Live")
         wait_for(browser, subjects, [])
+        wait_for(browser, lambda it: find(it, "#message").text, "The message was deleted.")
         send(second, letter("after"))
         wait_for(browser, subjects, ["after"])
 

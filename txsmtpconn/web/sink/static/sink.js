@@ -287,13 +287,21 @@ function listen() {
   events = null;
   if (document.hidden) return;
   events = new EventSource("/api/events");
-  events.addEventListener("open", () => { live(true); refreshSoon(); });
+  events.addEventListener("open", () => { live(true); refreshSoon(); missed(); });
   events.addEventListener("error", () => {
     live(false);
     if (events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN);
   });
   events.addEventListener("added", refreshSoon);
   events.addEventListener("removed", (event) => { gone(JSON.parse(event.data).ids); refreshSoon(); });
+}
+
+// Nobody has told what was removed meanwhile; the list is asked for again, but not the message.
+async function missed() {
+  const id = state.selected;
+  if (!id) return;
+  const response = await fetch(`/api/messages/${encodeURIComponent(id)}/source?octets=1`).catch(() => null);
+  if (response?.status === 404 && state.selected === id && view.message) gone([id]);
 }
 
 function live(on) {
