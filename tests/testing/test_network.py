@@ -135,6 +135,13 @@ def test_a_factory_that_raises_fails_the_connect():
     failure_result_of(connecting, LookupError)
 
 
+@pytest.mark.parametrize("wrong", [{"latency": -1}, {"capacity": 0}])
+def test_a_network_on_which_nothing_could_move_is_refused(wrong):
+    """Where it is made, and not by a test that waits for ever."""
+    with pytest.raises(ValueError, match="a network has"):
+        MemoryNetwork(**wrong)
+
+
 def test_latency_is_simulated_step_by_step():
     """An advance over several round trips runs each of them at its own time."""
     network = MemoryNetwork(latency=0.5)

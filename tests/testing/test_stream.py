@@ -63,6 +63,21 @@ def test_a_stream_can_be_cut_where_a_test_wants():
     assert server.segments == [b"abc", b"d", b"efgh"]
     with pytest.raises(ValueError, match="at least one octet"):
         link.to_server.segment = 0
+    link.to_server.segment = [3, 0]
+    link.client.write(b"abcdefgh")
+    with pytest.raises(ValueError, match="at least one octet"):
+        network.settle()
+
+
+def test_what_is_no_fault_does_not_pass_for_one():
+    """By its value it is one; anything else would strike as another, or nowhere."""
+    network, link, client, _ = joined()
+    for octets, fault in ((0, "stal"), (-1, Fault.STALL)):
+        with pytest.raises(ValueError):
+            link.to_server.cut_after(octets, fault)
+    link.to_server.cut_after(0, "stall")
+    network.settle()
+    assert client.lost is None
 
 
 @given(

@@ -96,6 +96,9 @@ class MemoryNetwork:
             one direction of one link.)
         capacity: octets that one direction of a link holds.
 
+    Raises:
+        ValueError: nothing could move on such a network.
+
     Attributes:
         links: every link that was made, in order.
     """
@@ -108,6 +111,8 @@ class MemoryNetwork:
         segment: Segmentation = None,
         capacity: int = CAPACITY,
     ) -> None:
+        if latency < 0 or capacity < 1:
+            raise ValueError("a network has no latency below 0, and room for an octet at least")
         self.clock = Clock() if clock is None else clock
         self.latency = latency
         self.links: list[MemoryLink] = []

@@ -93,8 +93,14 @@ class Stream:
         self._sizes = _sizes(rule)
 
     def cut_after(self, octets: int, fault: Fault = Fault.RESET) -> None:
-        """Let this many more octets through; then `fault` happens, and what follows is lost."""
-        self._fault = (self.delivered + octets, fault)
+        """Let this many more octets through; then `fault` happens, and what follows is lost.
+
+        Raises:
+            ValueError: octets are below 0, or there is no such fault.
+        """
+        if octets < 0:
+            raise ValueError(f"a cut is after 0 octets or more, not {octets}")
+        self._fault = (self.delivered + octets, Fault(fault))
         if octets == 0:
             self._clock.callLater(0, self._strike)
 
@@ -226,7 +232,11 @@ def _sizes(rule: Segmentation) -> Iterator[int]:
     if rule is None:
         return iter(())
     if isinstance(rule, int):
-        if rule < 1:
-            raise ValueError(f"a segment has at least one octet, not {rule}")
-        return repeat(rule)
-    return iter(rule)
+        return repeat(_size(rule))
+    return map(_size, rule)
+
+
+def _size(octets: int) -> int:
+    if octets < 1:
+        raise ValueError(f"a segment has at least one octet, not {octets}")
+    return octets
