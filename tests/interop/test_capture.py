@@ -300,6 +300,12 @@ def test_many_threads_share_one_process(running: CaptureProcess) -> None:
     assert len({rule.number for rule in rules}) == 8
 
 
+def test_who_waits_in_vain_is_told_where_the_server_is(running: CaptureProcess) -> None:
+    """For a client that has never come was perhaps told another place."""
+    with pytest.raises(MissingMessages, match=f"connected to 127.0.0.1:{running.port}$"):
+        running.wait_for(1, timeout=0.01)
+
+
 def test_other_threads_need_not_wait_for_one_that_waits(running: CaptureProcess) -> None:
     """As in asyncio, where the thread of the event loop goes on while another waits for a mail."""
     with ThreadPoolExecutor(1) as pool:

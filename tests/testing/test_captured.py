@@ -86,11 +86,11 @@ def test_a_session_shows_who_and_what() -> None:
 
 def test_a_report_tells_what_came_instead() -> None:
     """Messages, sessions, rules; of very many sessions the last."""
-    assert report("1 message expected", [], [], "") == (
-        "1 message expected; none came\nnobody has connected"
+    assert report("1 message expected", [], [], "", "mx.test:25") == (
+        "1 message expected; none came\nnobody has connected to mx.test:25"
     )
     sessions = [replace(SESSION, id=str(n), transcript=()) for n in range(30)]
-    text = report("2 messages expected", [message()], sessions, "at RCPT: ...")
+    text = report("2 messages expected", [message()], sessions, "at RCPT: ...", "mx.test:25")
     lines = text.splitlines()
     assert lines[0] == "2 messages expected; 1 came"
     assert lines[1].startswith("message from <a@a.test> to <b@b.test>, subject 'Grüße'")

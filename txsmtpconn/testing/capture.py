@@ -347,7 +347,14 @@ class CaptureServer(Ruled):
 
     def _report(self, wanted: str | None = None) -> str:
         wanted = wanted or f"a capture server listens on {self._address}"
-        return report(wanted, self.messages, self.sessions, str(self._rules))
+        return report(wanted, self.messages, self.sessions, str(self._rules), self._place)
+
+    @property
+    def _place(self) -> str:
+        """Where it listens, or would."""
+        if self._network is not None:
+            return self._address
+        return f"{self.host}:{self.port}" if self._path is None else self.host
 
 
 def _passwords(users: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -185,15 +185,24 @@ def report(
     messages: Sequence[CapturedMessage],
     sessions: Sequence[CapturedSession],
     rules: str,
+    place: str,
 ) -> str:
-    """Tell what was wanted, and what came instead, down to the last line said."""
+    """Tell what was wanted, and what came instead, down to the last line said.
+
+    Args:
+        wanted: What was.
+        messages: Those that came.
+        sessions: Those there were.
+        rules: What the server followed.
+        place: Where it listens: a client that has never come may look elsewhere.
+    """
     lines = [f"{wanted}; {len(messages) or 'none'} came"]
     lines += map(str, messages)
     if len(sessions) > _SHOWN_SESSIONS:
         lines.append(f"({len(sessions) - _SHOWN_SESSIONS} sessions more)")
     lines += map(str, sessions[-_SHOWN_SESSIONS:])
     if not sessions:
-        lines.append("nobody has connected")
+        lines.append(f"nobody has connected to {place}")
     if rules:
         lines += ["rules:", rules]
     return "\n".join(lines)
