@@ -441,6 +441,17 @@ def test_it_does_not_outlive_who_started_it(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", int(done.stdout)))
 
 
+@pytest.mark.parametrize("printed", ["hello", "[1]", "{}", "7", '{"number": []}'])
+def test_what_else_the_process_prints_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str
+) -> None:
+    """As where an environment greets whoever starts Python."""
+    (tmp_path / "sitecustomize.py").write_text(f"print({printed!r})\n", "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with CaptureServer.running() as server:
+        assert server.messages == []
+
+
 def test_what_lies_about_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of the project under test called email.py is not ours to run."""
     (tmp_path / "email.py").write_text("raise SystemExit('imported')", "utf-8")

@@ -102,15 +102,19 @@ class Pipe:
             if b"\n" in octets:
                 *lines, unread = unread.split(b"\n")
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._take(line)
         with self._lock:
             self._ended = True
             left, self._waiting = self._waiting, {}
         for waiting in left.values():
             waiting.set_exception(RuntimeError(_ENDED))
 
-    def _take(self, told: dict[str, Any]) -> None:
-        waiting = self._waiting.pop(told["number"], None)
+    def _take(self, line: bytearray) -> None:
+        try:
+            told = json.loads(line)
+            waiting = self._waiting.pop(told["number"], None)
+        except (ValueError, TypeError, KeyError):
+            return  # somebody's sitecustomize has printed a line
         if waiting is not None:
             waiting.set_result(told)
 
