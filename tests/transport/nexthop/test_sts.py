@@ -27,7 +27,13 @@ POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmx: *.b.test\r\nm
     [
         ([b"v=STSv1; id=20160831085700Z;"], "20160831085700Z"),
         ([b"v=STSv1;id=1"], "1"),
-        ([b"v=STSv1 ; x=y; id = 7 ; z=1"], "7"),
+        ([b"v=STSv1 ; x=y;\tid=7 ; z=1"], "7"),
+        ([b"v=STSv1; id=1; id=2"], "1"),
+        ([b"v=STSv1; id = 7"], None),
+        ([b"v=STSv1; id=1; what is this"], None),
+        ([b"v=STSv1; id=1;; x=y"], None),
+        ([b"v=STSv1; id=1; x=a=b"], None),
+        ([b"v=STSv1; id=a-b; id=1"], None),
         ([b"v=spf1 -all", b"v=STSv1; id=2;"], "2"),
         ([b"v=STSv1; id=1;", b"v=STSv1; id=1;"], None),
         ([b"v=STSv1; id="], None),
@@ -38,6 +44,7 @@ POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmx: *.b.test\r\nm
         ([b" v=STSv1; id=1;"], None),
         ([b"v=STSv1; id=\xff;"], None),
         ([b"v=STSv1"], None),
+        ([b"v=STSv1;"], None),
         ([], None),
     ],
 )

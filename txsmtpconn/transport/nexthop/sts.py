@@ -19,7 +19,9 @@ MAX_AGE = 31_557_600
 #: Patterns of one policy.
 _PATTERNS = 1000
 
-_ID = re.compile(r"[ \t]*id[ \t]*=[ \t]*([A-Za-z0-9]{1,32})[ \t]*")
+#: sts-id, or what else a record may hold (section 3.1).
+_ID = re.compile(r"id=([A-Za-z0-9]{1,32})")
+_FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[!-:<>-~]+")
 
 
 class Mode(Enum):
@@ -58,14 +60,19 @@ class STSPolicy:
 def record_id(records: Iterable[bytes]) -> str | None:
     """Return the policy's id from the TXT records of ``_mta-sts``; None if there is no policy.
 
-    Section 3.1: other records do not count, and two that do are none.
+    Section 3.1: other records do not count, and two that do are none; nor is a malformed one.
     """
     found = [text for text in records if re.match(rb"v=STSv1[ \t]*;", text)]
     if len(found) != 1:
         return None
-    _, *fields = found[0].decode("ascii", "replace").split(";")
-    ids = [matched[1] for field in fields if (matched := _ID.fullmatch(field)) is not None]
-    return ids[0] if ids else None
+    _, *fields = (field.strip(" \t") for field in found[0].decode("ascii", "replace").split(";"))
+    if not fields[-1]:
+        fields.pop()
+    if not all(map(_FIELD.fullmatch, fields)):
+        return None
+    # Of a field that is there twice, the first counts (section 3.2).
+    own = _ID.fullmatch(next((field for field in fields if field.startswith("id=")), ""))
+    return None if own is None else own[1]
 
 
 def parse_policy(octets: bytes) -> STSPolicy:
