@@ -327,6 +327,21 @@ def test_a_slow_sink_makes_the_client_wait() -> None:
     meeting.ends()
 
 
+def test_a_slow_hook_makes_the_client_wait() -> None:
+    """What comes behind the command that it decides about is not heaped up."""
+    decided: Deferred[None] = Deferred()
+    meeting = Meeting(Recording(mail_from=lambda: decided), max_idle_commands=10**6)
+    hand = meeting.hand()
+    commands = b"EHLO me.test\r\nMAIL FROM:<s@x.test>\r\n" + b"NOOP\r\n" * 100_000
+    meeting.says(hand, commands)
+    (link,) = meeting.network.links
+    assert link.server.protocol._smtp.waiting_octets <= 3 * 65_536
+    decided.callback(None)
+    meeting.network.settle()
+    assert codes(hand.heard) == [220, 250, 250] + [250] * 100_000
+    meeting.ends()
+
+
 def test_a_sink_that_is_busy_for_too_long_is_given_up() -> None:
     """451 at the end of mail data, which is swallowed."""
     sink = Slow()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.session.server_talk import ENVELOPE, LATER, OPENING, Client, codes
 from tests.vectors.mail_data import PRETENDERS, SMUGGLED
-from txsmtpconn.session.dialect import LMTP
+from txsmtpconn.session.dialect import LMTP, SMTP, Dialect
 from txsmtpconn.session.server import events
 from txsmtpconn.session.server.rules import DEFAULT_EXTENSIONS, BareLineEnds
 from txsmtpconn.wire.errors import LocalProtocolError
@@ -370,3 +370,18 @@ def test_answers_must_be_as_many_as_recipients() -> None:
     with pytest.raises(LocalProtocolError, match="2 answers for 3"):
         client.session.reply_each([None, None], 0.0)
     assert codes(client.answers(None)) == [250] * 3
+
+
+@pytest.mark.parametrize("dialect", [SMTP, LMTP])
+def test_421_for_a_message_ends_the_session(dialect: Dialect) -> None:
+    """Whoever says it (RFC 5321 section 3.8); each recipient has its reply first."""
+    farewell = Reply.of(421, "4.3.2 Down")
+    opening = OPENING.replace(b"EHLO", dialect.hello)
+    answer = [None, farewell] if dialect is LMTP else farewell
+    client = Client(
+        lambda event: answer if isinstance(event, events.DataEnded) else None, dialect=dialect
+    )
+    client.says(opening.replace(b"DATA", b"RCPT TO:<q@y.test>\r\nDATA"))
+    heard = client.says(b"x\r\n.\r\nNOOP\r\n")
+    assert codes(heard) == ([250, 421] if dialect is LMTP else [421])
+    assert client.session.closing

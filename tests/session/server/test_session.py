@@ -56,6 +56,17 @@ def test_a_whole_session_however_it_is_cut(cut: int) -> None:
     assert client.session.closing
 
 
+def test_what_rcpt_asks_for_is_kept_where_mail_asks_for_nothing() -> None:
+    """Each recipient has its own, and the others have none."""
+    client = Client()
+    client.says(ENVELOPE + b"RCPT TO:<n@y.test> NOTIFY=NEVER\r\nRCPT TO:<r@y.test>\r\nDATA\r\n")
+    (started,) = client.seen(events.DataStarted)
+    first, second, third = started.envelope.recipients
+    assert (first.dsn, third.dsn) == (None, None)
+    assert second.dsn.notify == ("NEVER",)
+    assert not started.envelope.plain
+
+
 def test_one_write_carries_all_replies_that_are_due() -> None:
     """Pipelined commands are answered in one piece (RFC 2920 section 3.2)."""
     client = Client()
@@ -276,6 +287,24 @@ def test_no_session_lasts_for_ever() -> None:
     assert client.waits(5) == (
         b"421 4.4.2 The session has lasted long enough, closing the connection\r\n"
     )
+
+
+def test_no_session_lasts_for_ever_within_mail_data() -> None:
+    """However fast its mail data comes."""
+    client = Client(timeouts=ServerTimeouts(block=60, session=100))
+    client.says(OPENING)
+    for _ in range(19):
+        client.waits(5)
+        assert client.says(b"x" * 9_998 + b"\r\n") == b""
+    assert client.session.next_deadline() == 100
+    assert codes(client.waits(5)) == [421]
+
+
+def test_the_time_for_the_first_command_begins_with_the_greeting() -> None:
+    """And not with the connection."""
+    client = Client(greet_delay=5, timeouts=ServerTimeouts(command=60))
+    assert codes(client.waits(5)) == [220]
+    assert client.session.next_deadline() == 65
 
 
 def test_a_client_that_never_reads_is_dropped() -> None:

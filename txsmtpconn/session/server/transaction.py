@@ -39,11 +39,8 @@ class IncomingTransaction:
     def envelope(self) -> Envelope:
         """Return the envelope that is now complete."""
         given = self.parameters
-        if (
-            given is NO_PARAMETERS
-            and not self._rcpt_parameters
-            and "".join((self.address, *self.recipients)).isascii()
-        ):
+        if given is NO_PARAMETERS and not self._rcpt_parameters:
+            # All ASCII: without SMTPUTF8 no other path is accepted.
             return Envelope.of_parsed(self.address, self.recipients)
         rcpt_to: list[str | Recipient] = list(self.recipients)
         for place, told in self._rcpt_parameters.items():
