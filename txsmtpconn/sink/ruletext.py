@@ -97,10 +97,15 @@ def rule_text(rule: Rule) -> str:
     if rule.after:
         words.append(f"after={rule.after}")
     if rule.probability < 1:
-        words.append(f"{(Decimal(str(rule.probability)) * 100).normalize():f}%")
+        words.append(f"{_digits(Decimal(str(rule.probability)) * 100)}%")
     if rule.times is not None:
         words.append(f"times={rule.times}")
     return " ".join([*words, *_effect_words(rule.effect)])
+
+
+def _digits(number: float | Decimal) -> str:
+    """Write a number without an exponent."""
+    return f"{Decimal(str(number)).normalize():f}"
 
 
 def _effect_words(effect: Effect) -> list[str]:
@@ -108,10 +113,9 @@ def _effect_words(effect: Effect) -> list[str]:
         case Reject():
             enhanced = [effect.enhanced] if effect.enhanced else ["-"]
             return ["reject", str(effect.code), *enhanced, shlex.quote(effect.text)]
-        case Delay(up_to=None):
-            return ["delay", f"{effect.seconds:.12g}"]
-        case Delay():
-            return ["delay", f"{effect.seconds:.12g}-{effect.up_to:.12g}"]
+        case Delay(seconds, up_to):
+            span = [seconds] if up_to is None else [seconds, up_to]
+            return ["delay", "-".join(map(_digits, span))]
         case Drop():
             flags = {"reset": effect.reset, "taken": effect.taken}
             return ["drop", *(name for name, is_set in flags.items() if is_set)]
