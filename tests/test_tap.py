@@ -115,6 +115,7 @@ def test_the_password_comes_from_a_file_or_the_environment(
         (["--spool=x", UPSTREAM, "--listen=tcp:25", "--network=0.0.0.0/0"], "open relay"),
         (["--spool=x", UPSTREAM, "--network=everybody"], "everybody"),
         (["--spool=x", UPSTREAM, "--max-size=much"], "much"),
+        (["--spool=x", UPSTREAM, "--connections=many"], "--connections is a number, not 'many'"),
         (["--spool=x", UPSTREAM, "--max-size=1"], "max_size"),
         (["--spool=x", UPSTREAM, "--retry=soon"], "soon"),
         (["--spool=x", UPSTREAM, "--lifetime=0"], "'0'"),

@@ -97,13 +97,13 @@ def rule_text(rule: Rule) -> str:
     if rule.after:
         words.append(f"after={rule.after}")
     if rule.probability < 1:
-        words.append(f"{_digits(Decimal(str(rule.probability)) * 100)}%")
+        words.append(f"{_decimal(Decimal(str(rule.probability)) * 100)}%")
     if rule.times is not None:
         words.append(f"times={rule.times}")
     return " ".join([*words, *_effect_words(rule.effect)])
 
 
-def _digits(number: float | Decimal) -> str:
+def _decimal(number: float | Decimal) -> str:
     """Write a number without an exponent."""
     return f"{Decimal(str(number)).normalize():f}"
 
@@ -115,7 +115,7 @@ def _effect_words(effect: Effect) -> list[str]:
             return ["reject", str(effect.code), *enhanced, shlex.quote(effect.text)]
         case Delay(seconds, up_to):
             span = [seconds] if up_to is None else [seconds, up_to]
-            return ["delay", "-".join(map(_digits, span))]
+            return ["delay", "-".join(map(_decimal, span))]
         case Drop():
             flags = {"reset": effect.reset, "taken": effect.taken}
             return ["drop", *(name for name, is_set in flags.items() if is_set)]
