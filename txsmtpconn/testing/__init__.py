@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from txsmtpconn.testing.network import MemoryLink as MemoryLink
     from txsmtpconn.testing.network import MemoryNetwork as MemoryNetwork
     from txsmtpconn.testing.peer import ScriptedPeer as ScriptedPeer
+    from txsmtpconn.testing.peer import ScriptError as ScriptError
     from txsmtpconn.testing.process import CaptureProcess as CaptureProcess
     from txsmtpconn.testing.results import failure_result_of as failure_result_of
     from txsmtpconn.testing.results import no_result_of as no_result_of
@@ -38,6 +39,7 @@ _HOMES = {
     "MemoryTransport": "txsmtpconn.testing.transport",
     "MissingMessages": "txsmtpconn.testing.captured",
     "Rule": "txsmtpconn.sink.rules",
+    "ScriptError": "txsmtpconn.testing.peer",
     "ScriptedPeer": "txsmtpconn.testing.peer",
     "failure_result_of": "txsmtpconn.testing.results",
     "no_result_of": "txsmtpconn.testing.results",
@@ -56,6 +58,7 @@ __all__ = [
     "MemoryTransport",
     "MissingMessages",
     "Rule",
+    "ScriptError",
     "ScriptedPeer",
     "failure_result_of",
     "no_result_of",
