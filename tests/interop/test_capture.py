@@ -452,6 +452,29 @@ def test_what_else_the_process_prints_is_no_answer(
         assert server.messages == []
 
 
+def test_under_gevent() -> None:
+    """Where threads are none, and nothing may block, a test has its answers all the same."""
+    pytest.importorskip("gevent")
+    script = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import smtplib\n"
+        "from txsmtpconn.testing import CaptureProcess\n"
+        "with CaptureProcess() as server:\n"
+        "    with smtplib.SMTP(server.host, server.port, timeout=10) as client:\n"
+        "        client.sendmail('a@a.test', ['b@b.test'], 'Subject: x\\n\\nhello\\n')\n"
+        "    print(server.wait_for(1)[0].subject)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert done.stdout == "x\n", done.stderr
+
+
 def test_what_lies_about_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of the project under test called email.py is not ours to run."""
     (tmp_path / "email.py").write_text("raise SystemExit('imported')", "utf-8")

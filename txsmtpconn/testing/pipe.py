@@ -20,6 +20,9 @@ from typing import Any
 
 from txsmtpconn.errors import ConfigError
 
+#: Octets that are read at one time.
+_CHUNK = 65536
+
 _ENDED = "the capture server's process has ended"
 
 
@@ -27,7 +30,8 @@ class Pipe:
     """Talks to a process through its standard input and output.
 
     Args:
-        process: The process; both are pipes.
+        process: The process; both are pipes, without a buffer. That would have a lock, and who is
+            forked might find it taken for ever.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -69,10 +73,7 @@ class Pipe:
         with self._lock:
             # The end of the pipe alone would not do where somebody was forked, who holds it open.
             self._write(_line({"number": 0, "call": "end", "arguments": {}}))
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass
+        self._process.stdin.close()
 
     def join(self) -> None:
         """Let go of a process that has ended."""
@@ -87,17 +88,17 @@ class Pipe:
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None
+        left = memoryview(line)
         try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            while left:
+                left = left[self._process.stdin.write(left) :]
         except (BrokenPipeError, ValueError):
             pass  # the reader will see the end
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        # Not by the file object: a process that is forked would find its lock taken for ever.
-        output, unread = self._process.stdout.fileno(), bytearray()
-        while octets := os.read(output, 65536):
+        unread = bytearray()
+        while octets := self._process.stdout.read(_CHUNK):
             unread += octets
             if b"\n" in octets:
                 *lines, unread = unread.split(b"\n")

@@ -86,6 +86,7 @@ class CaptureProcess(Ruled):
             [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parents[2]), *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
         )
         self._pipe = Pipe(self._process)
         try:
