@@ -30,6 +30,13 @@ if TYPE_CHECKING:
         MemoryNetwork,
     )
 
+#: The server of a test, and what the test calls it.
+_SERVER = pytest.StashKey["tuple[str, CaptureServer | CaptureProcess]"]()
+
+#: Processes that run at one time: options may have a directory of the test in them, and a test run
+#: thousands of tests.
+_MOST_PROCESSES = 4
+
 
 @pytest.fixture(scope="session")
 def certificate_zoo(tmp_path_factory: pytest.TempPathFactory) -> CertificateZoo:
@@ -88,14 +95,6 @@ def capture_process(
     server = _capture_processes.get(capture_options)
     request.node.stash[_SERVER] = ("capture_process", server)
     return server
-
-
-#: The server of a test, and what the test calls it.
-_SERVER = pytest.StashKey["tuple[str, CaptureServer | CaptureProcess]"]()
-
-#: Processes that run at one time: options may have a directory of the test in them, and a test run
-#: thousands of tests.
-_MOST_PROCESSES = 4
 
 
 class _Processes:
