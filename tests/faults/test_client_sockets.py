@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.protocols.tls import BufferingTLSTransport
 
+from tests.collector import TLS_ENDS, without_collector
 from txsmtpconn import (
     ConnectionLostError,
     DeadlineError,
@@ -272,7 +271,6 @@ async def test_a_greeting_that_never_comes() -> None:
 async def test_cancelling_a_connect_and_a_send() -> None:
     """Both end at once, as CancelledError, and leave nothing."""
     from twisted.internet import reactor
-    from twisted.internet.task import deferLater
 
     async with serving((pause(30),), (*READY, FLIGHT, pause(30))) as (where, _):
         connecting = connect(reactor, host="localhost", port=where)
@@ -330,19 +328,6 @@ async def test_a_big_stream_in_constant_memory(chunking: str) -> None:
     assert grown < 16 * 1024, f"{grown} KiB more than before"
 
 
-def _uncollected() -> set[str]:
-    """Name what only the collector of cycles can free: of ours, and of the reactor's transports."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        gc.collect()
-        rooms = "txsmtpconn.", "twisted.internet.tcp."
-        names = {f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage}
-        return {name for name in names if name.startswith(rooms) and ".testing." not in name}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-
-
 async def _delivered(connection: SMTPConnection) -> None:
     await connection.send(ENVELOPE, BODY)
     await connection.quit()
@@ -357,9 +342,6 @@ async def _lost(connection: SMTPConnection) -> None:
 async def _dropped(connection: SMTPConnection) -> None:
     connection.close()
 
-
-#: Whether Twisted cuts the cycle that it has in each TLS transport; 24.11 does not.
-TLS_ENDS = "connectionLost" in vars(BufferingTLSTransport)
 
 #: How a connection that was ready ends: what the peer does, and what its user does.
 ENDS = {
@@ -386,22 +368,6 @@ SHELLS = {
 }
 
 
-@asynccontextmanager
-async def _without_collector(*, but: Collection[str] = ()) -> AsyncIterator[None]:
-    """Nothing may be left to the collector that went unheeded within, but for these."""
-    from twisted.internet import reactor
-
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-        await deferLater(reactor, 0)
-        left = _uncollected() - set(but)
-        assert not left, sorted(left)
-    finally:
-        gc.enable()
-
-
 @pytest.mark.parametrize("way", ["clear", "starttls", "implicit"])
 @pytest.mark.parametrize("end", ENDS)
 @pytest_twisted.ensureDeferred
@@ -421,7 +387,7 @@ async def test_nothing_of_a_finished_connection_is_left_to_the_collector_of_cycl
     if way != "clear" and not TLS_ENDS:
         pytest.skip("this Twisted leaves every TLS transport to the collector")
     shells = SHELLS if end == "closed" and way != "clear" else ()
-    async with serving(script) as (port, _), _without_collector(but=shells):
+    async with serving(script) as (port, _), without_collector(but=shells):
         connection = await connect(reactor, host=HOST, port=port, name="client.test", **options)
         assert connection.secure is (way != "clear")
         gone = connection.when_closed().addErrback(lambda _: None)
@@ -462,7 +428,7 @@ async def test_nothing_of_a_failed_connection_is_left_to_the_collector_of_cycles
     if start_tls in script and not TLS_ENDS:
         pytest.skip("this Twisted leaves every TLS transport to the collector")
     shells = SHELLS if name in ("wrong certificate", "no handshake", "nobody") else ()
-    async with serving(steps) as (port, _), _without_collector(but=shells):
+    async with serving(steps) as (port, _), without_collector(but=shells):
         if name == "nobody":
             port = unused_port()
         failed: list[type] = []

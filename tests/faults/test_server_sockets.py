@@ -22,6 +22,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.threads import deferToThread
 
+from tests.collector import TLS_ENDS, without_collector
 from tests.server.hand import OPENING, Recording, codes
 from txsmtpconn.sasl import Finished
 from txsmtpconn.server import ServerOptions, ServerTimeouts, SMTPServerFactory
@@ -356,3 +357,61 @@ async def test_many_clients_at_once_are_all_served() -> None:
     for sender, sink in zip(senders, hooks.sinks, strict=True):
         assert sink.content == sender[1:-7].encode() + b"\r\n" + sink.content[3:]
         assert sink.content.count(b"\r\n") == 10_000
+
+
+def _quits(client: socket.socket) -> None:
+    client.sendall(OPENING + stuffed(BODY) + b"QUIT\r\n")
+    while client.recv(65_536):
+        pass
+
+
+def _closes_within_a_message(client: socket.socket) -> None:
+    client.sendall(OPENING + b"Subject: x\r\n")
+
+
+def _resets(client: socket.socket) -> None:
+    client.sendall(OPENING)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _says_goodbye(client: Any) -> None:
+    """To TLS, too; of one that does not, a failure of Twisted's keeps the stack."""
+    _quits(client)
+    client.unwrap()
+
+
+@pytest.mark.parametrize(
+    ("end", "tls"),
+    [
+        (_quits, False),
+        (_closes_within_a_message, False),
+        (_resets, False),
+        (_says_goodbye, True),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_nothing_of_a_client_is_left_to_the_collector_of_cycles(
+    end: Any, tls: bool, certificate_zoo: CertificateZoo
+) -> None:
+    """A flood of clients would fill the memory between its visits."""
+    if tls and not TLS_ENDS:
+        pytest.skip("this Twisted leaves every TLS transport to the collector")
+    closed: Deferred[None] = Deferred()
+    context = trusting(certificate_zoo)
+
+    def talks(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            if not tls:
+                end(client)
+                return
+            for line in (b"", b"EHLO me.test\r\n", b"STARTTLS\r\n"):
+                client.sendall(line)
+                client.recv(65_536)
+            with context.wrap_socket(client, server_hostname="localhost") as secured:
+                end(secured)
+
+    hooks = Recording(close=lambda: closed.callback(None))
+    async with serving(hooks, tls=certificate_zoo.server_options()) as port, without_collector():
+        await deferToThread(talks, port)
+        await closed
+        hooks.sessions.clear()

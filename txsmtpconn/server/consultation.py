@@ -81,6 +81,10 @@ class Consultation:
         """Wait no more, but let the application finish what it does."""
         self._pending = None
 
+    def end(self) -> None:
+        """Let go of whoever would have been told of answers: the connection is gone."""
+        self._declined = self._go_on = self._broken = _nobody
+
     def refusal_of(self, failure: Failure) -> Reply:
         """Return what the client is told about a failure; log it if it was no decision."""
         if isinstance(failure.value, SMTPRejection):
@@ -110,3 +114,7 @@ class Consultation:
             self._go_on()
         elif not failure.check(CancelledError, SMTPRejection):
             self._log.failure("a server hook failed after the client had left", failure=failure)
+
+
+def _nobody(*_: object) -> None:
+    """Hear of an answer that comes to nothing."""

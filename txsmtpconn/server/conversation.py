@@ -115,6 +115,7 @@ class Conversation:
         if intake is not None:
             intake.abort(ConnectionLostError("the client left before the end of its message"))
         self._call_on_close()
+        self._application.end()
 
     def log_out(self) -> None:
         """Let the application know that the client is nobody that it has authenticated as."""

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsmtpconn.net.deadline import Deadline
+from txsmtpconn.net.tls import let_go
 from txsmtpconn.net.transcript import Transcript, announce, next_session_id
 from txsmtpconn.server.conversation import Conversation
 from txsmtpconn.server.outlet import Outlet
@@ -155,13 +156,17 @@ class SMTPServerProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything, once."""
-        self._gone = True
+        # Nothing that is acted on now finds anybody to answer.
+        self._gone = self._output_blocked = True
         self._deadline.cancel()
         self._outlet.close()
         announce(self.factory.logger, "{session_id} closed", session_id=self._id)
         self._conversation.client_left()
         # Last, as it may end a `drain`: by then the application has heard of the client's end.
         self.factory.connection_closed(self)
+        # These know us as we know them; let go, nothing is left for the collector of cycles.
+        let_go(self.transport)
+        del self._deadline, self._conversation, self._outlet, self.transport
 
     # -- the transport as a consumer of replies
 
@@ -184,6 +189,8 @@ class SMTPServerProtocol(Protocol):
 
     def shut_down(self) -> None:
         """End the session as soon as the message under way, if any, is answered for."""
+        if self._gone:
+            return
         self._smtp.shut_down(self._now())
         if self._smtp.closing:
             self._conversation.withdraw()
@@ -191,7 +198,8 @@ class SMTPServerProtocol(Protocol):
 
     def abort(self) -> None:
         """Close the connection at once."""
-        self._transport.abortConnection()
+        if not self._gone:
+            self._transport.abortConnection()
 
     # -- the loop
 
@@ -216,7 +224,8 @@ class SMTPServerProtocol(Protocol):
                 conversation.act(event)
         finally:
             self._advancing = False
-        self._flush()
+        if not self._gone:
+            self._flush()
 
     def _flush(self) -> None:
         """Write, see to the timer, and close or stop reading if it is time to."""
