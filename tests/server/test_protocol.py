@@ -455,6 +455,31 @@ def test_the_time_to_read_begins_when_the_client_has_stopped_to() -> None:
     meeting.ends()
 
 
+def test_nothing_hurts_a_connection_that_is_gone() -> None:
+    """Whatever a transport, a factory or a hook may still have to say to it."""
+    late, answer = later()
+    meeting = Meeting(Recording(mail_from=answer))
+    hand = meeting.hand()
+    meeting.says(hand, b"EHLO me.test\r\nMAIL FROM:<s@x.test>\r\n")
+    (link,) = meeting.network.links
+    server = link.server.protocol
+    link.reset()
+    meeting.network.settle()
+    for call in (
+        server.pauseProducing,
+        server.resumeProducing,
+        server.stopProducing,
+        server.handshakeCompleted,
+        server.writeConnectionLost,
+        server.shut_down,
+        server.abort,
+    ):
+        call()
+    late.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    meeting.waits(10**6)
+    assert meeting.factory.connections == 0
+
+
 def test_a_client_that_reads_again_gets_the_rest() -> None:
     """Every command is answered once, in order."""
     network = MemoryNetwork(capacity=1000)

@@ -134,7 +134,7 @@ class SMTPServerProtocol(Protocol):
 
     def handshakeCompleted(self) -> None:
         """Go on in TLS, if it was we who asked for it."""
-        if not self._awaiting_handshake:
+        if self._gone or not self._awaiting_handshake:
             return
         self._awaiting_handshake = False
         self.session.tls = tls_facts(self._transport)
@@ -172,6 +172,8 @@ class SMTPServerProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """Answer nothing more for now: the client does not read."""
+        if self._gone:
+            return
         self._output_blocked = True
         self._smtp.output_blocked(self._now())
         self._lose_patience()
