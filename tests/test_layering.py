@@ -29,7 +29,7 @@ _TRANSPORT = _ENDS | {"client"}
 _SINK = _ENDS | {"server"}
 _RELAY = _ENDS | {"client", "server", "transport"}
 _WEB = _RELAY | {"relay", "sink"}
-_ALL = _WEB | {"web", "testing", "cli", "tap", "tap_start"}
+_ALL = _WEB | {"web", "testing", "cli", "tap", "tap_numbers", "tap_start"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "wire": set(),
@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _RELAY | {"sink"},
     "web": _WEB,
     "tap": _ALL,
+    "tap_numbers": {"errors"},
     "tap_start": {"errors"},
     "tap_sink": _ALL,
     "cli": _ALL,

@@ -1,7 +1,8 @@
 """The envelope of a message: who sends it, who is to get it, and under what conditions.
 
-Everything is checked when the value is made, and nothing can change it afterwards: what a session
-takes from here it may write. Addresses are bare mailboxes, taken as given or refused; they are
+Everything is checked when the value is made, but for what a parser has checked already
+(`Envelope.of_parsed`), and nothing can change it afterwards: what a session takes from here it may
+write. Addresses are bare mailboxes, taken as given or refused; they are
 never parsed leniently, trimmed, or looked for within a longer text. Every complaint is an
 `EnvelopeError` and so a ValueError.
 """
@@ -252,7 +253,8 @@ class Envelope:
     def of_parsed(cls, mail_from: str, addresses: Iterable[str]) -> Envelope:
         """Make one of paths that were parsed and are all ASCII; there is at least one recipient.
 
-        Nothing is looked at again: this is for a server, which has read the commands itself.
+        Nothing is looked at again, and what is no mailbox would go on the wire as it is: this is
+        for a server, which has read the commands itself.
         """
         envelope = object.__new__(cls)
         envelope.__dict__.update(mail_from=mail_from, addresses=tuple(addresses), verbatim=True)

@@ -17,7 +17,8 @@ from txsmtpconn.relay.configuration import RelayOptions
 from txsmtpconn.relay.schedule import Schedule, duration
 from txsmtpconn.relay.service import make_relay
 from txsmtpconn.relay.spool import Doubt, SpoolError
-from txsmtpconn.tap_start import CannotStart, PluginService, give_up, naming, octets
+from txsmtpconn.tap_numbers import naming, octets
+from txsmtpconn.tap_start import CannotStart, PluginService, give_up
 
 #: Where the password of the next hop is looked for if there is no file.
 PASSWORD_VARIABLE = "SMTPRELAY_PASSWORD"  # noqa: S105 - a name, not a secret

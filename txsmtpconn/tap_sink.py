@@ -21,7 +21,8 @@ from txsmtpconn.sink.mailbox import TemporaryMailbag
 from txsmtpconn.sink.ruletext import parse_rule, read_rules
 from txsmtpconn.sink.service import SinkService
 from txsmtpconn.sink.shelf import MESSAGES, OCTETS, Shelf
-from txsmtpconn.tap_start import CannotStart, PluginService, naming, octets
+from txsmtpconn.tap_numbers import naming, octets
+from txsmtpconn.tap_start import CannotStart, PluginService
 
 _DEFAULT_LISTEN = "tcp:2525:interface=127.0.0.1"
 _DEFAULT_WEB_LISTEN = "tcp:8025:interface=127.0.0.1"

@@ -1,22 +1,18 @@
-"""What ``twistd`` and ``twist`` run, and how it ends where it cannot start: in a sentence.
-
-And how both services read numbers from a command line.
-"""
+"""What ``twistd`` and ``twist`` run, and how it ends where it cannot start: in a sentence."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.error import CannotListenError
 
-from txsmtpconn.errors import ConfigError, SMTPError
+from txsmtpconn.errors import SMTPError
 
 
 class CannotStart(SystemExit, Exception):
@@ -68,36 +64,6 @@ class PluginService(MultiService):
             yield
         except self._reasons as error:
             raise CannotStart(f"{self._plugin}: {error}") from None
-
-
-def naming(parameters: Sequence[list[Any]]) -> list[list[Any]]:
-    """Return the same `optParameters`, which name the option where its value is no number.
-
-    twistd itself says only that a "Parameter type enforcement failed", and of what.
-    """
-    return [
-        [*row[:4], partial(_number, row[0], row[4])] if len(row) > 4 else row for row in parameters
-    ]
-
-
-def _number(option: str, kind: Callable[[str], float], text: str) -> float:
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"--{option} is a number, not {text!r}") from None
-
-
-def octets(option: str, text: str) -> int:
-    """Read a number of octets: ``"1000000"``, ``"500K"`` or ``"50M"``.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
-    digits = text[:-1] if factor > 1 else text
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 16):
-        raise ConfigError(f"--{option}: {text!a} is no number of octets such as 500K or 50M")
-    return int(digits) * factor
 
 
 def give_up(reactor: Any) -> None:

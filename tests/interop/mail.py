@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from txsmtpconn import Delivery, SMTPConnection, TLSOptions, connect
+from txsmtpconn import Delivery, SMTPConnection, SMTPTransport, TLSOptions, connect
 from txsmtpconn.testing import CertificateZoo
 
 #: Every way in which mail data are hard to carry: dots where they count, octets above 127, a long
@@ -41,6 +41,25 @@ def on_the_wire(sent: bytes) -> int:
 def trusting(zoo: CertificateZoo, **options: Any) -> TLSOptions:
     """Trust the throw-away authority."""
     return TLSOptions(ca_file=zoo.ca, **options)
+
+
+@asynccontextmanager
+async def to_mx(zoo: CertificateZoo, port: int, **options: Any) -> AsyncIterator[SMTPTransport]:
+    """A transport that finds all exchanges at this port of loopback, and trusts the authority."""
+    from twisted.internet import reactor
+
+    transport = SMTPTransport.to_mx(
+        reactor,
+        port=port,
+        tls=trusting(zoo),
+        name="client.test",
+        allow_networks=["127.0.0.0/8"],
+        **options,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close(5)
 
 
 @asynccontextmanager

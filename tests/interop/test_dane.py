@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 
-from tests.interop.mail import marker, message, trusting
+from tests.interop.mail import marker, message, to_mx
 from tests.interop.peers.arrived import wait_for
 from tests.interop.peers.unbound import tlsa
-from txsmtpconn import DNSError, Envelope, RequireTLSError, SMTPTransport, TLSError
+from txsmtpconn import DNSError, Envelope, RequireTLSError, TLSError
 from txsmtpconn.transport.nexthop import MX, PolicyType, RecordType, StubResolver, TLSReports
 
 EXCHANGE = "@ MX 10 mx\nmx A 127.0.0.1\nalias CNAME mx\n"
@@ -22,19 +22,8 @@ TO = Envelope("a@client.test", ["u@a.test"])
 async def delivering(resolver: int, port: int, zoo: Any, policy: str, **options: Any):
     """A transport that asks this resolver, and finds all exchanges at this port."""
     options.setdefault("dnssec", f"127.0.0.1:{resolver}")
-    transport = SMTPTransport.to_mx(
-        reactor,
-        policies=policy,
-        port=port,
-        tls=trusting(zoo),
-        name="client.test",
-        allow_networks=["127.0.0.0/8"],
-        **options,
-    )
-    try:
+    async with to_mx(zoo, port, policies=policy, **options) as transport:
         yield transport
-    finally:
-        await transport.close(5)
 
 
 async def test_what_is_validated_is_known_as_such(unbound):

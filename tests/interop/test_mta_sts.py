@@ -12,9 +12,10 @@ from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.web.server import NOT_DONE_YET
 
+from tests.interop.mail import to_mx
 from tests.interop.peers.nameserver import Records, nameserver
 from tests.interop.peers.web import POLICY, PolicyHost, Web
-from txsmtpconn import Envelope, SMTPTransport, TLSError, TLSOptions, simple_server
+from txsmtpconn import Envelope, TLSError, TLSOptions, simple_server
 from txsmtpconn.server import IncomingMessage
 from txsmtpconn.transport.nexthop import stsfetch
 from txsmtpconn.transport.nexthop.mtasts import MTASTS
@@ -260,25 +261,17 @@ async def test_mail_under_an_enforced_policy(certificate_zoo, certificate):
     server = reactor.listenTCP(0, factory, interface="127.0.0.2")
     try:
         async with place(certificate_zoo) as where, knowing(where) as knower:
-            transport = SMTPTransport.to_mx(
-                reactor,
-                policies="mta-sts",
-                mta_sts=knower,
-                resolver=where.resolver,
-                port=server.getHost().port,
-                tls=TLSOptions(ca_file=certificate_zoo.ca),
-                name="client.test",
-                allow_networks=["127.0.0.0/8"],
-            )
-            sending = transport.send(
-                Envelope("a@client.test", ["b@wild.test"]), b"x: y\r\n\r\nz\r\n"
-            )
-            if certificate == "server":
-                assert (await sending).accepted == ["b@wild.test"]
-            else:
-                with pytest.raises(TLSError):
-                    await sending
-            await transport.close()
+            port = server.getHost().port
+            known = {"mta_sts": knower, "resolver": where.resolver}
+            async with to_mx(certificate_zoo, port, policies="mta-sts", **known) as transport:
+                sending = transport.send(
+                    Envelope("a@client.test", ["b@wild.test"]), b"x: y\r\n\r\nz\r\n"
+                )
+                if certificate == "server":
+                    assert (await sending).accepted == ["b@wild.test"]
+                else:
+                    with pytest.raises(TLSError):
+                        await sending
     finally:
         await server.stopListening()
     assert len(taken) == (1 if certificate == "server" else 0)

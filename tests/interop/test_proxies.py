@@ -13,7 +13,7 @@ from twisted.protocols.portforward import ProxyFactory
 from twisted.protocols.socks import SOCKSv4Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from tests.interop.mail import BODY, connected, marker, message, trusting
+from tests.interop.mail import BODY, connected, marker, message, to_mx, trusting
 from tests.interop.peers.arrived import wait_for
 from tests.interop.peers.dovecot import PASSWORD, USER
 from tests.interop.peers.nameserver import Records, nameserver
@@ -198,25 +198,6 @@ async def test_a_pool_and_verify_go_through_the_proxy(postfix, certificate_zoo, 
     await wait_for(postfix.messages, mark, 10)
     passed = proxy.log().count("pass(1): tcp/connect [")
     assert 2 <= passed <= 6
-
-
-@asynccontextmanager
-async def to_mx(zoo, port: int, **options) -> AsyncIterator[SMTPTransport]:
-    """A transport that finds all exchanges at this port of loopback."""
-    from twisted.internet import reactor
-
-    transport = SMTPTransport.to_mx(
-        reactor,
-        port=port,
-        tls=trusting(zoo),
-        name="client.test",
-        allow_networks=["127.0.0.0/8"],
-        **options,
-    )
-    try:
-        yield transport
-    finally:
-        await transport.close(5)
 
 
 #: How each proxy notes that it was asked for an address.

@@ -91,7 +91,7 @@ class Backlog:
         return taken
 
     def put_back(self, octets: bytes) -> None:
-        """Put the unread rest of what `take` gave out back to the front."""
+        """Put the unread rest of what was taken back to the front."""
         self._octets = octets + self._octets[self._position :]
         self._position = 0
         self.empty = not self._octets

@@ -35,7 +35,8 @@ from txsmtpconn.session.trace import Trace
 from txsmtpconn.wire.errors import LocalProtocolError
 from txsmtpconn.wire.reply import Reply
 
-# Looked at whenever something happens: to find them in their class takes longer.
+# Looked at whenever something happens: to find them in their class takes longer. Subclasses may
+# answer otherwise (`ANSWERED`); they all read alike.
 _READS: Final = ServerCommands.READS
 _GREETING: Final = Reading.GREETING
 _HANDSHAKE: Final = Reading.HANDSHAKE
